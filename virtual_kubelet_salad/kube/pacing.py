@@ -1,0 +1,58 @@
+"""Decides how long to wait before the next attempt to list or watch, so that a broken server is never hammered.
+
+After a failure the waits grow 0.5, 1.5, 4.5, 13.5, 30, 30 … seconds, each shortened by up to a quarter at random, so
+that many clients do not return at the same moment. That makes at most 5 requests in any 10 seconds, the list and the
+watch right after it included. Only a watch that has lived for a while proves that all is well again: a server may
+answer every list and end every watch at once. Pure state; used by one thread.
+"""
+
+from __future__ import annotations
+
+import random
+
+FIRST_DELAY_SECONDS = 0.5
+MAX_DELAY_SECONDS = 30.0
+_FACTOR = 3.0
+_LEAST_SHARE = 0.75
+# A server that asks for more gets an early question; it would otherwise leave us blind.
+_MAX_ASKED_SECONDS = 60.0
+
+
+class Pacing:
+    """Waits for one sequence of attempts; the first attempt waits for nothing."""
+
+    def __init__(
+        self,
+        jitter: random.Random,
+        *,
+        first_delay: float = FIRST_DELAY_SECONDS,
+        max_delay: float = MAX_DELAY_SECONDS,
+    ) -> None:
+        self._jitter = jitter
+        self._first_delay = first_delay
+        self._max_delay = max_delay
+        self._delay = 0.0
+        self._asked = 0.0
+        self._may_watch_at_once = True
+
+    def next_delay(self) -> float:
+        """Seconds to wait before the attempt that is now due."""
+        delay = max(self._delay * self._jitter.uniform(_LEAST_SHARE, 1.0), self._asked)
+        self._asked = 0.0
+        self._delay = min(max(self._first_delay, self._delay * _FACTOR), self._max_delay)
+        return delay
+
+    def list_succeeded(self) -> None:
+        """The watch after it need not wait, but only once until a watch has proved healthy."""
+        if self._may_watch_at_once:
+            self._may_watch_at_once = False
+            self._delay = 0.0
+
+    def watch_was_healthy(self, *, ended_in_order: bool) -> None:
+        """A watch has lived long enough. After a regular end the next one begins at once."""
+        self._delay = 0.0 if ended_in_order else self._first_delay
+        self._may_watch_at_once = True
+
+    def wait_at_least(self, seconds: float) -> None:
+        """The server asked for a pause before the next attempt."""
+        self._asked = min(seconds, _MAX_ASKED_SECONDS)
