@@ -1,0 +1,181 @@
+"""A second provider, as small as can be: a cloud that is a dictionary. It proves that the kubelet knows no other."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Callable, Sequence
+
+from virtual_kubelet_salad import errors
+from virtual_kubelet_salad.kubelet.provider import (
+    Capacity,
+    Identity,
+    Inputs,
+    Notice,
+    Owner,
+    Plan,
+    Pod,
+    Reachability,
+    Run,
+    RunReference,
+    Sighting,
+    Snapshot,
+    State,
+    Workload,
+)
+from virtual_kubelet_salad.runtime.clock import Clock
+from virtual_kubelet_salad.runtime.threads import Loop
+
+IDENTITY = Identity(
+    name="memory",
+    finalizer="memory.example/box",
+    claim_annotation="memory.example/box",
+    attempt_annotation="memory.example/attempt",
+    ignore_annotation="memory.example/ignore-unsupported",
+    interruption_annotation="memory.example/on-interruption",
+    reachable_condition="MemoryReachable",
+    container_id_scheme="memory",
+    workload_noun="box",
+    not_found_reason="BoxNotFound",
+)
+
+
+@dataclasses.dataclass
+class Box:
+    """One workload of this cloud."""
+
+    owner: Owner | None
+    workload: Workload
+    image: str = ""
+
+
+class InMemoryProvider:
+    """Implements `kubelet.provider.Provider`. `boxes` is the whole cloud; `calls` is what was asked of it."""
+
+    identity = IDENTITY
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.boxes: dict[str, Box] = {}
+        self.used_names: set[str] = set()
+        self.calls: list[tuple[str, str]] = []
+        self.refused: list[Notice] = []
+        self.secrets: tuple[str, ...] = ()
+        self.fail: Callable[[str, str, bool], None] = lambda call, name, applied: None
+        """Called before and after each call (`applied` tells which); what it raises is what the kubelet sees."""
+        self.snapshot_number = 0
+        self.is_complete = True
+        self.reachable = True
+        self.place = "here"
+
+    # -- what a test does to the cloud --------------------------------------------------------------------------------
+
+    def run(self, name: str, *, ready: bool = True, instance: str = "1") -> None:
+        run = Run(f"memory://{instance}", self.clock.now().replace(microsecond=0), ready, True)
+        self.change(name, state=State.RUNNING, reason="", message="", run=run, is_running=True)
+
+    def change(self, name: str, **changes: object) -> None:
+        box = self.boxes[name]
+        box.workload = dataclasses.replace(box.workload, **changes)  # type: ignore[arg-type]
+
+    def count(self, call: str) -> int:
+        return sum(made == call for made, _ in self.calls)
+
+    # -- Provider -----------------------------------------------------------------------------------------------------
+
+    def workload_name(self, cluster_id: str, pod_name: str, uid: str, attempt: int) -> str:
+        return f"{pod_name}-{hashlib.sha256(f'{cluster_id}/{uid}/{attempt}'.encode()).hexdigest()[:12]}"
+
+    def location(self, name: str) -> str:
+        return f"{self.place}/{name}"
+
+    def name_at(self, location: str) -> str | None:
+        place, slash, name = location.partition("/")
+        if not slash or not name:
+            raise ValueError("no location")
+        return name if place == self.place else None
+
+    def refusals(self, pod: Pod) -> list[Notice]:
+        return self.refused
+
+    def wanted_secrets(self, pod: Pod) -> tuple[str, ...]:
+        return self.secrets
+
+    def plan(self, pod: Pod, inputs: Inputs, owner: Owner) -> Plan:
+        name = self.workload_name(owner.cluster_id, owner.pod, owner.uid, owner.attempt)
+        image = pod["spec"]["containers"][0]["image"]
+        request = {"name": name, "image": image, "environment": dict(inputs.environment), "owner": owner}
+        return Plan(request)
+
+    def create(self, plan: Plan, owner: Owner) -> None:
+        name = plan.request["name"]
+        self._begin("create", name)
+        if name in self.used_names:
+            raise errors.Conflict("the name is taken")
+        self.used_names.add(name)
+        workload = Workload(name, owner, State.STARTING, reason="Allocating")
+        self.boxes[name] = Box(owner, workload, plan.request["image"])
+        self.fail("create", name, True)
+
+    def update(self, name: str, plan: Plan) -> None:
+        self._begin("update", name)
+        box = self._box(name)
+        box.image = plan.request["image"]
+        box.owner = plan.request["owner"]
+        box.workload = dataclasses.replace(box.workload, owner=box.owner)
+        self.fail("update", name, True)
+
+    def start(self, name: str) -> None:
+        self._begin("start", name)
+        self._box(name)
+        self.change(name, state=State.STARTING, reason="Allocating")
+        self.fail("start", name, True)
+
+    def delete(self, name: str) -> None:
+        self._begin("delete", name)
+        self._box(name)
+        del self.boxes[name]
+        self.fail("delete", name, True)
+
+    def exists(self, name: str) -> Owner | bool:
+        self._begin("exists", name)
+        return (self.boxes[name].owner or True) if name in self.boxes else False
+
+    def observe(self, name: str, remembered: RunReference | None) -> Workload | None:
+        self._begin("observe", name)
+        return self.boxes[name].workload if name in self.boxes else None
+
+    def forget(self, name: str) -> None:
+        self.calls.append(("forget", name))
+
+    def snapshot(self) -> Snapshot | None:
+        self.snapshot_number += 1
+        sightings = tuple(Sighting(name, box.owner) for name, box in self.boxes.items())
+        return Snapshot(self.snapshot_number, self.clock.monotonic(), self.is_complete, sightings)
+
+    def newest_attempt(self, uid: str) -> int | None:
+        attempts = [box.owner.attempt for box in self.boxes.values() if box.owner is not None and box.owner.uid == uid]
+        return max(attempts, default=None)
+
+    def capacity(self) -> Capacity | None:
+        return Capacity(100, len(self.boxes), {"cpu": 16, "memory": 2**36, "ephemeral-storage": 2**38})
+
+    def reachability(self) -> Reachability:
+        return Reachability(self.reachable, 0.0, "Reachable" if self.reachable else "Outage", "said by the test")
+
+    def loops(self) -> Sequence[Loop]:
+        return ()
+
+    def on_change(self, wake: Callable[[str], None]) -> None:
+        self.wake = wake
+
+    # -----------------------------------------------------------------------------------------------------------------
+
+    def _begin(self, call: str, name: str) -> None:
+        self.calls.append((call, name))
+        self.fail(call, name, False)
+
+    def _box(self, name: str) -> Box:
+        if name not in self.boxes:
+            raise errors.NotFound("no such box")
+        return self.boxes[name]

@@ -1,0 +1,3 @@
+"""A kubelet that knows no cloud: what happens to a pod and to the node. Everything a cloud does comes through
+`provider`.
+"""

@@ -1,0 +1,52 @@
+"""Holds back what would be a catastrophe if the cloud's list were wrong: many pods failed, or many workloads deleted,
+at once.
+
+Engaged when more than 10 *and* more than half of our workloads vanish between two complete lists, or as many orphans
+are found at once; releases itself after 10 minutes, so a true mass event is only delayed. Thread-safe.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from virtual_kubelet_salad.runtime.clock import Clock
+
+HOLD_SECONDS = 600.0
+FEWEST = 10
+SHARE = 0.5
+
+
+class Brake:
+    """One per node. `on_engage` is called with a sentence each time it engages."""
+
+    def __init__(self, clock: Clock, on_engage: Callable[[str], None]) -> None:
+        self._clock = clock
+        self._on_engage = on_engage
+        self._lock = threading.Lock()
+        self._engaged_until = 0.0
+        self._released_for: frozenset[str] = frozenset()
+        self._names: frozenset[str] = frozenset()
+
+    def examine(self, names: frozenset[str], total: int, what: str) -> bool:
+        """Tells whether `names` (vanished or orphaned at once, of `total`) may be acted upon now; engages when they
+        are too many.
+        """
+        with self._lock:
+            now = self._clock.monotonic()
+            if now < self._engaged_until:
+                self._names |= names
+                return False
+            if self._names:
+                self._released_for, self._names = self._released_for | self._names, frozenset()
+            fresh = names - self._released_for
+            if len(fresh) <= FEWEST or len(fresh) <= SHARE * total:
+                return True
+            self._names = names
+            self._engaged_until = now + HOLD_SECONDS
+        self._on_engage(f"{len(fresh)} of {total} {what} at once: held for {HOLD_SECONDS / 60:.0f} minutes")
+        return False
+
+    def is_engaged(self) -> bool:
+        with self._lock:
+            return self._clock.monotonic() < self._engaged_until

@@ -1,0 +1,108 @@
+"""The claim: what a pod says about the workload that may exist for it.
+
+The finalizer says that a create may have been sent; the annotations only say where, and authors can edit them. So the
+finalizer decides whether we must ask, and only names that we compute ourselves are ever asked for or deleted. Pure.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from typing import Any
+
+from virtual_kubelet_salad.kubelet import pods
+from virtual_kubelet_salad.kubelet.provider import Owner, Pod, Provider
+
+# No pod gets near it (an attempt lasts minutes); a larger number in the annotation is somebody's typing.
+GREATEST_ATTEMPT = 9_999
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Claim:
+    """What is known of a pod's attempts."""
+
+    is_held: bool
+    attempt: int
+    name: str
+    """The computed name of `attempt`."""
+    is_elsewhere: bool = False
+    """It lies in another organization or project than the one we serve."""
+    is_doubtful: bool = False
+    """The annotations are missing, edited, or older than what the cloud shows: any attempt up to `attempt` may exist.
+    """
+
+
+class Claims:
+    """Reads and writes the claims of one node's pods."""
+
+    def __init__(self, provider: Provider, cluster_id: str, node_name: str) -> None:
+        self._provider = provider
+        self._cluster_id = cluster_id
+        self._node_name = node_name
+
+    def read(self, pod: Pod, *, known_attempt: int = 0) -> Claim:
+        """The claim, where `known_attempt` is the greatest attempt that this process has seen or made."""
+        identity = self._provider.identity
+        is_held = identity.finalizer in (pods.metadata(pod).get("finalizers") or [])
+        written = _parse_attempt(pods.annotations_of(pod).get(identity.attempt_annotation))
+        seen = self._provider.newest_attempt(pods.uid(pod))
+        attempt = max(written or 0, known_attempt, seen or 0)
+        name = self.name(pod, attempt)
+        if not is_held:
+            return Claim(False, attempt, name)
+        try:
+            located = self._provider.name_at(pods.annotations_of(pod).get(identity.claim_annotation, ""))
+        except ValueError:
+            return Claim(True, attempt, name, is_doubtful=True)
+        if located is None:
+            return Claim(True, attempt, name, is_elsewhere=True)
+        return Claim(True, attempt, name, is_doubtful=written != attempt or located != name)
+
+    def name(self, pod: Pod, attempt: int) -> str:
+        return self._provider.workload_name(self._cluster_id, pods.name(pod), pods.uid(pod), attempt)
+
+    def owner(self, pod: Pod, attempt: int) -> Owner:
+        """The owner record of an attempt of this pod as it is written now."""
+        return Owner(
+            cluster_id=self._cluster_id,
+            node=self._node_name,
+            namespace=pods.namespace(pod),
+            pod=pods.name(pod),
+            uid=pods.uid(pod),
+            attempt=attempt,
+            image_hash=image_hash(pod),
+        )
+
+    def is_own(self, owner: Owner | bool, pod: Pod, attempt: int) -> bool:
+        """Whether an owner record names exactly this attempt of this pod."""
+        return isinstance(owner, Owner) and (owner.cluster_id, owner.uid, owner.attempt) == (
+            self._cluster_id,
+            pods.uid(pod),
+            attempt,
+        )
+
+    def metadata_patch(self, pod: Pod, attempt: int) -> dict[str, Any]:
+        """Metadata that claims an attempt; strategic merge adds the finalizer to those of others."""
+        identity = self._provider.identity
+        return {
+            "finalizers": [identity.finalizer],
+            "annotations": {
+                identity.claim_annotation: self._provider.location(self.name(pod, attempt)),
+                identity.attempt_annotation: str(attempt),
+            },
+        }
+
+    def release_patch(self) -> dict[str, Any]:
+        """Metadata that takes our finalizer away; the annotations stay, they tell where the logs are."""
+        return {"$deleteFromPrimitiveList/finalizers": [self._provider.identity.finalizer]}
+
+
+def image_hash(pod: Pod) -> str:
+    """Hash of container 0's image as the pod writes it."""
+    return hashlib.sha256(str(pods.container(pod).get("image", "")).encode()).hexdigest()[:16]
+
+
+def _parse_attempt(text: str | None) -> int | None:
+    if text is None or not text.isascii() or not text.isdigit() or len(text) > len(str(GREATEST_ATTEMPT)):
+        return None
+    return int(text)

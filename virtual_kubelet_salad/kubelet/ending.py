@@ -1,0 +1,93 @@
+"""The end of a pod: its workload is deleted, confirmed gone, and only then the pod is let go.
+
+While our finalizer is on the pod its object cannot disappear, so nothing here needs to be remembered across a restart.
+"""
+
+from __future__ import annotations
+
+from virtual_kubelet_salad.errors import NotFound
+from virtual_kubelet_salad.kubelet import pods, status
+from virtual_kubelet_salad.kubelet.memory import Memory
+from virtual_kubelet_salad.kubelet.provider import Pod
+from virtual_kubelet_salad.kubelet.result import AT_ONCE, Result
+from virtual_kubelet_salad.kubelet.services import Services
+
+# A delete is accepted, not done: how long until the cloud is asked whether it is, and until the delete is sent again.
+DELETE_CONFIRM_SECONDS = 1.0
+DELETE_AGAIN_SECONDS = 30.0
+# Between two questions whether it is gone.
+ASK_AGAIN_SECONDS = 10.0
+
+
+class Ending:
+    """Pods that are finished or being deleted."""
+
+    def __init__(self, services: Services) -> None:
+        self._on = services
+
+    def wind_up(self, pod: Pod, names: list[str], memory: Memory) -> Result:
+        """The pod is finished or being deleted: its workload goes, is confirmed gone, and only then the pod is let
+        go.
+        """
+        for name in names:
+            if memory.seconds_until_absent(name, self._on.create_settle_seconds) > 0.0:
+                return self._clear(name, memory)
+        if not pods.is_terminating(pod):
+            return self._release(pod, "finished", memory)
+        ended = self._on.statuses.ended(pod, self._on.clock.now())
+        container = pods.container_status(pod).get("state") or {}
+        if not pods.is_finished(pod) or "terminated" not in container:
+            if status.differs(pod, {key: ended[key] for key in ("phase", "containerStatuses")}):
+                return self._on.write(pod, ended, "ended")
+        if not memory.is_removed:
+            return self.remove(pod, memory)
+        return self._release(pod, "deleted", memory)
+
+    def _clear(self, name: str, memory: Memory) -> Result:
+        """Deletes a workload of our own, or asks whether it is gone."""
+        now = self._on.clock.monotonic()
+        if name not in memory.deleted_at:
+            return self.delete(name, memory)
+        if self._on.provider.exists(name) is False:
+            memory.missed(name, now)
+            return Result("waiting", f"{name} is gone; asking again", self._until_absent(name, memory))
+        memory.absences.pop(name, None)
+        memory.is_settled = True
+        if now - memory.deleted_at[name] >= DELETE_AGAIN_SECONDS:
+            return self.delete(name, memory)
+        return Result("waiting", f"{name} is being deleted", 2.0)
+
+    def delete(self, name: str, memory: Memory) -> Result:
+        """Sends the delete of a workload of our own: its name was computed from this pod."""
+        now = self._on.clock.monotonic()
+        last = memory.deleted_at.get(name)
+        if last is not None and now - last < DELETE_AGAIN_SECONDS:
+            return Result("waiting", f"{name} is being deleted", DELETE_CONFIRM_SECONDS)
+        try:
+            self._on.provider.delete(name)
+        except NotFound:
+            memory.deleted_at[name] = now
+            memory.missed(name, now)
+            return Result("deleted", f"{name} is gone", self._until_absent(name, memory))
+        memory.deleted_at[name] = now
+        memory.is_settled = True
+        return Result("deleted", f"{name} deleted", DELETE_CONFIRM_SECONDS)
+
+    def _until_absent(self, name: str, memory: Memory) -> float:
+        return min(memory.seconds_until_absent(name, self._on.create_settle_seconds), ASK_AGAIN_SECONDS)
+
+    def remove(self, pod: Pod, memory: Memory) -> Result:
+        """The pod's object goes now; finalizers (ours, or others') may still keep it."""
+        if memory.is_removed:
+            return Result("settled", "others' finalizers keep it")
+        self._on.api.delete_pod(pods.namespace(pod), pods.name(pod), pods.uid(pod), grace_seconds=0)
+        memory.is_removed = True
+        return Result("removed", "removed from the API server", AT_ONCE if self._holds(pod) else None)
+
+    def _release(self, pod: Pod, why: str, memory: Memory) -> Result:
+        """The last thing done for a pod: without our finalizer its object may disappear."""
+        self._on.patch(pod, {"metadata": self._on.claims.release_patch()})
+        return Result("released", why)
+
+    def _holds(self, pod: Pod) -> bool:
+        return self._on.provider.identity.finalizer in (pods.metadata(pod).get("finalizers") or [])

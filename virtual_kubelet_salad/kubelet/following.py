@@ -1,0 +1,167 @@
+"""A pod whose workload is there: its status follows the workload, and the workload follows the pod's image."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from virtual_kubelet_salad.errors import Blocked, NotFound, Refused
+from virtual_kubelet_salad.kubelet import claims, pods, status
+from virtual_kubelet_salad.kubelet.claims import Claim
+from virtual_kubelet_salad.kubelet.ending import Ending
+from virtual_kubelet_salad.kubelet.memory import Memory
+from virtual_kubelet_salad.kubelet.provider import Notice, Pod, State, Workload
+from virtual_kubelet_salad.kubelet.result import AT_ONCE, Result
+from virtual_kubelet_salad.kubelet.services import Services
+from virtual_kubelet_salad.kubelet.starting import Starting
+
+# A workload that somebody stopped is started again after 5 minutes, then ever more rarely; one that may not restart
+# fails after 10.
+STOPPED_RETRY_SECONDS = (300.0, 300.0, 600.0, 1200.0, 3600.0)
+STOPPED_FAILS_SECONDS = (600.0,)
+# Start was asked for a workload that had never run; the state follows within a poll or two.
+START_CONFIRM_SECONDS = (0.0, 15.0, 30.0, 60.0, 300.0, 600.0)
+UPDATE_RETRY_SECONDS = (0.0, 15.0, 30.0, 60.0, 300.0, 600.0)
+
+
+class Following:
+    """Pods with a workload."""
+
+    def __init__(self, services: Services, starting: Starting, ending: Ending) -> None:
+        self._on = services
+        self._starting = starting
+        self._ending = ending
+
+    def follow(self, pod: Pod, claim: Claim, workload: Workload, memory: Memory) -> Result:
+        """The workload is there: keep it in line with the pod, and the pod's status with it."""
+        if workload.owner is not None and not self._on.claims.is_own(workload.owner, pod, claim.attempt):
+            return self._starting.name_taken(pod, claim, memory)
+        memory.saw()
+        if workload.state is State.FAILED or pods.is_image_failed(pod):
+            return self._give_up_attempt(pod, claim, workload, memory)
+        deadline = self._seconds_to_deadline(pod)
+        if deadline is not None and deadline <= 0.0:
+            text = "Pod was active on the node longer than the specified deadline"
+            wanted = self._on.statuses.failed(
+                pod, self._on.clock.now(), "DeadlineExceeded", text, exit_code=status.EXIT_CODE_UNKNOWN
+            )
+            return self._on.write(pod, wanted, "deadline exceeded", Notice("Normal", "DeadlineExceeded", text))
+        if workload.state is State.STOPPED:
+            return self._restart_stopped(pod, claim, workload, memory)
+        wanted = self._on.statuses.following(pod, self._on.clock.now(), workload)
+        if status.differs(pod, wanted) or self._annotations_differ(pod, workload):
+            return self._write_following(pod, wanted, workload)
+        if workload.owner is not None and workload.owner.image_hash != claims.image_hash(pod):
+            return self._update(pod, claim, memory)
+        times = [seconds for seconds in (workload.look_again_after, deadline) if seconds is not None]
+        return Result("settled", workload.reason or workload.state.value, min(times, default=None))
+
+    def _write_following(self, pod: Pod, wanted: dict[str, Any], workload: Workload) -> Result:
+        for notice in _changes(pod, workload):
+            self._on.tell(pod, notice)
+        patch: dict[str, Any] = {"status": wanted}
+        if workload.annotations:
+            patch["metadata"] = {"annotations": dict(workload.annotations)}
+        self._on.patch(pod, patch)
+        return Result("status_written", f"{wanted['phase']} {workload.reason}".strip(), AT_ONCE)
+
+    def _annotations_differ(self, pod: Pod, workload: Workload) -> bool:
+        return any(pods.annotations_of(pod).get(key) != value for key, value in workload.annotations.items())
+
+    def _give_up_attempt(self, pod: Pod, claim: Claim, workload: Workload, memory: Memory) -> Result:
+        """The image failed: say so, delete the attempt; the next one follows when it is confirmed gone."""
+        if not pods.is_image_failed(pod):
+            wanted = self._on.statuses.waiting(pod, self._on.clock.now(), "ErrImagePull", workload.message)
+            return self._on.write(
+                pod,
+                wanted,
+                "image failed",
+                Notice("Warning", "Failed", workload.message or "the image could not be prepared"),
+            )
+        return self._ending.delete(claim.name, memory)
+
+    def _restart_stopped(self, pod: Pod, claim: Claim, workload: Workload, memory: Memory) -> Result:
+        """Somebody else stopped it, or it was never started."""
+        now = self._on.clock.monotonic()
+        never_ran = not pods.has_started(pod)
+        delays: tuple[float, ...]
+        if never_ran:
+            delays = START_CONFIRM_SECONDS
+        elif pods.restart_policy(pod) == "Always":
+            delays = STOPPED_RETRY_SECONDS
+        else:
+            delays = STOPPED_FAILS_SECONDS
+        wait = memory.wait_for("stopped" if not never_ran else "start", now, delays)
+        if wait > 0.0:
+            if never_ran:
+                return Result("waiting", "started; waiting for the cloud", wait)
+            text = workload.message or f"the {self._on.provider.identity.workload_noun} was stopped, not by this node"
+            wanted = self._on.statuses.waiting(pod, self._on.clock.now(), "Stopped", text)
+            return dataclasses.replace(
+                self._on.write(pod, wanted, "stopped", Notice("Warning", "Stopped", text)), after=wait
+            )
+        if delays is STOPPED_FAILS_SECONDS:
+            noun = self._on.provider.identity.workload_noun
+            text = f"the {noun} was stopped, not by this node, and its restart policy allows no new start"
+            wanted = self._on.statuses.failed(
+                pod, self._on.clock.now(), "Stopped", text, exit_code=status.EXIT_CODE_UNKNOWN
+            )
+            return self._on.write(pod, wanted, "stopped for good", Notice("Warning", "Stopped", text))
+        memory.tried(now, delays)
+        try:
+            self._on.provider.start(claim.name)
+        except Blocked as obstacle:
+            return self._starting.show_obstacle(pod, obstacle, memory.not_before - now)
+        except NotFound:
+            return Result("waiting", "vanished before its start", AT_ONCE)
+        return Result("started", f"{claim.name} started", memory.not_before - now)
+
+    def _update(self, pod: Pod, claim: Claim, memory: Memory) -> Result:
+        """The image was changed in place: the one change that Kubernetes allows and the cloud can take."""
+        now = self._on.clock.monotonic()
+        wait = memory.wait_for(f"update:{claims.image_hash(pod)}", now, UPDATE_RETRY_SECONDS)
+        if wait > 0.0:
+            return Result("waiting", "the update is tried again later", wait)
+        memory.tried(now, UPDATE_RETRY_SECONDS)
+        try:
+            plan = self._on.planner.plan(pod, self._on.claims.owner(pod, claim.attempt), first_seen=now)
+            self._on.provider.update(claim.name, plan)
+        except (Blocked, Refused) as obstacle:
+            self._on.tell(pod, Notice("Warning", "UpdateFailed", f"the image was not changed: {obstacle}"))
+            return Result("blocked", "the image cannot be changed now", memory.not_before - now)
+        except NotFound:
+            return Result("waiting", "vanished before its update", AT_ONCE)
+        self._on.tell(pod, Notice("Normal", "Updated", "the container is replaced by one with the new image"))
+        return Result("updated", f"{claim.name} has the new image", AT_ONCE)
+
+    def _seconds_to_deadline(self, pod: Pod) -> float | None:
+        seconds = (pod.get("spec") or {}).get("activeDeadlineSeconds")
+        started = pods.parse_time(pods.status(pod).get("startTime"))
+        if seconds is None or started is None:
+            return None
+        return float(seconds) - (self._on.clock.now() - started).total_seconds()
+
+
+def _changes(pod: Pod, workload: Workload) -> list[Notice]:
+    """What has happened since the status was last written that an author wants to read."""
+    notices = list(workload.notices)
+    for ending in workload.endings:
+        if ending.is_interruption:
+            notices.append(Notice("Warning", "Interrupted", ending.message or "the machine went away"))
+        else:
+            kind = "Normal" if ending.exit_code == 0 else "Warning"
+            notices.append(
+                Notice(kind, "Exited", f"the container exited with code {ending.exit_code} ({ending.reason})")
+            )
+    remembered = pods.remembered_run(pod)
+    if workload.run is not None and (remembered is None or remembered.container_id != workload.run.container_id):
+        notices.append(
+            Notice(
+                "Normal",
+                "Started",
+                f"container {pods.container(pod).get('name', '')} started as {workload.run.container_id}",
+            )
+        )
+    if workload.reason == "StartError" and pods.waiting_reason(pod) != "StartError":
+        notices.append(Notice("Warning", "StartError", workload.message))
+    return notices

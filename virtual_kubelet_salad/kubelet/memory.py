@@ -1,0 +1,84 @@
+"""What this process remembers of a pod between two reconciles: only what cannot be read back, and all of it safe to
+lose.
+
+An entry lives as long as the pod and is touched only by the worker that holds the pod's key in the queue.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+# Two answers of "not found" are believed only this far apart: a list or a GET can be stale for some seconds after a
+# write.
+ABSENCE_SECONDS = 5.0
+
+
+@dataclasses.dataclass(slots=True)
+class Memory:
+    """One pod. A new entry (after a restart) knows nothing, which is always the careful side."""
+
+    first_seen: float
+    """Monotonic; a Secret read that began earlier does not serve this pod."""
+    attempt: int = 0
+    """The greatest attempt known."""
+    may_create: bool = False
+    """We hold the claim of `attempt` and know that no create of it can have been applied."""
+    claiming: int | None = None
+    """The attempt whose claim was sent by this process and whose answer has not come."""
+    was_seen: bool = False
+    """The workload of `attempt` has been seen by this process."""
+    is_settled: bool = False
+    """Whether the last create of `attempt` is known to be applied or refused; absence counts soon only then."""
+    is_name_used_up: bool = False
+    """The cloud refuses the name though nothing bears it."""
+    absences: dict[str, tuple[float, float]] = dataclasses.field(default_factory=dict)
+    """Name -> first and latest time (monotonic) of an unbroken row of "not found"."""
+    deleted_at: dict[str, float] = dataclasses.field(default_factory=dict)
+    """Name -> when the cloud last accepted its delete."""
+    not_before: float = 0.0
+    """Monotonic: the next attempt, start or update waits until then."""
+    tries: int = 0
+    """How often the thing that waits for `not_before` was tried, for its backoff."""
+    waits_for: str = ""
+    """What `not_before` is about; a new subject starts a new backoff."""
+    is_removed: bool = False
+    """The API server accepted the final delete of the pod."""
+
+    def saw(self) -> None:
+        """The workload of the present attempt exists."""
+        self.was_seen = self.is_settled = True
+        self.may_create = self.is_name_used_up = False
+        self.claiming = None
+        self.absences.clear()
+
+    def begin(self, attempt: int) -> None:
+        """The claim of a new attempt is ours and nothing has been sent for it."""
+        self.attempt, self.may_create, self.is_settled = attempt, True, True
+        self.claiming, self.was_seen, self.is_name_used_up = None, False, False
+        self.absences.clear()
+
+    def missed(self, name: str, now: float) -> None:
+        """The cloud said that the name does not exist."""
+        first, _ = self.absences.get(name, (now, now))
+        self.absences[name] = (first, now)
+
+    def seconds_until_absent(self, name: str, settle_seconds: float) -> float:
+        """How long "not found" must still be repeated before it counts; 0: it counts."""
+        if name not in self.absences:
+            return ABSENCE_SECONDS
+        first, latest = self.absences[name]
+        needed = ABSENCE_SECONDS if self.is_settled else max(settle_seconds, ABSENCE_SECONDS)
+        return max(0.0, needed - (latest - first))
+
+    def wait_for(self, subject: str, now: float, delays: tuple[float, ...]) -> float:
+        """Seconds until `subject` may be tried (again); the delays grow from call to call that finds the wait over.
+        0: now.
+        """
+        if self.waits_for != subject:
+            self.waits_for, self.tries, self.not_before = subject, 0, now + delays[0]
+        return max(0.0, self.not_before - now)
+
+    def tried(self, now: float, delays: tuple[float, ...]) -> None:
+        """The subject of the wait was tried; the next try waits longer."""
+        self.tries += 1
+        self.not_before = now + delays[min(self.tries, len(delays) - 1)]

@@ -1,0 +1,139 @@
+"""Finds workloads that no pod speaks for, and deletes them with proof.
+
+A workload is an orphan when its owner record names this cluster and node, two successful lists at least 30 s apart
+show it, the (fresh) pod cache does not know the UID, and a live GET of the pod says that it is gone or another. A
+left-over of an earlier attempt of a known pod is deleted on two sightings alike. Nothing else is ever deleted here.
+Runs on its own thread, one delete per step.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+
+from virtual_kubelet_salad.errors import CouldNotAsk, NotFound
+from virtual_kubelet_salad.kube.cache import PodCache
+from virtual_kubelet_salad.kube.client import ApiServer
+from virtual_kubelet_salad.kubelet import pods
+from virtual_kubelet_salad.kubelet.brake import Brake
+from virtual_kubelet_salad.kubelet.claims import Claims
+from virtual_kubelet_salad.kubelet.provider import Owner, Provider, Snapshot
+from virtual_kubelet_salad.runtime.clock import Clock
+
+log = logging.getLogger(__name__)
+
+SIGHTINGS_APART_SECONDS = 30.0
+STEP_SECONDS = 5.0
+# A cache that has not heard from the API server for longer than a watch lives proves nothing about a missing pod.
+FRESH_SECONDS = 90.0
+
+
+@dataclasses.dataclass(slots=True)
+class OrphanSweep:
+    """One node's sweep; `step` belongs to its own thread."""
+
+    clock: Clock
+    cache: PodCache
+    api: ApiServer
+    provider: Provider
+    claims: Claims
+    brake: Brake
+    cluster_id: str
+    node_name: str
+    found: int = 0
+    """Orphans waiting to be deleted, for the metric."""
+    _first_seen: dict[str, float] = dataclasses.field(default_factory=dict)
+    _number: int = 0
+    _present: frozenset[str] = frozenset()
+
+    def step(self) -> float:
+        """Looks at the latest list once; returns the seconds until the next look."""
+        snapshot = self.provider.snapshot()
+        if snapshot is None or snapshot.number == self._number or not self._cache_is_fresh():
+            return STEP_SECONDS
+        self._number = snapshot.number
+        ours = {
+            sighting.name: sighting.owner
+            for sighting in snapshot.sightings
+            if self._is_ours(sighting.owner) and sighting.owner is not None
+        }
+        self._watch_for_mass_vanishing(snapshot, frozenset(ours))
+        orphans = {name: owner for name, owner in ours.items() if self._is_suspect(name, owner)}
+        self._first_seen = {name: self._first_seen.get(name, snapshot.taken_at) for name in orphans}
+        due = [name for name in orphans if snapshot.taken_at - self._first_seen[name] >= SIGHTINGS_APART_SECONDS]
+        self.found = len(orphans)
+        if due and self.brake.examine(
+            frozenset(due), len(ours), f"{self.provider.identity.workload_noun}s are orphans"
+        ):
+            try:
+                self._delete_first(due, orphans)
+            except CouldNotAsk as error:
+                log.warning("orphans are kept: could not ask reason=%s", error)
+        return STEP_SECONDS
+
+    def _cache_is_fresh(self) -> bool:
+        return self.cache.has_synced.is_set() and self.cache.age_seconds() <= FRESH_SECONDS
+
+    def _is_ours(self, owner: Owner | None) -> bool:
+        return owner is not None and (owner.cluster_id, owner.node) == (self.cluster_id, self.node_name)
+
+    def _is_suspect(self, name: str, owner: Owner) -> bool:
+        pod = self.cache.get(owner.uid)
+        if pod is None:
+            return True
+        claim = self.claims.read(pod)
+        return (
+            claim.is_held
+            and not claim.is_doubtful
+            and owner.attempt < claim.attempt
+            and self.claims.name(pod, owner.attempt) == name
+        )
+
+    def _watch_for_mass_vanishing(self, snapshot: Snapshot, names: frozenset[str]) -> None:
+        """Compares complete lists: workloads of pods that should run and are missing now."""
+        if not snapshot.is_complete:
+            self._present = self._present | names
+            return
+        vanished = frozenset(name for name in self._present - names if self._is_wanted(name))
+        if vanished:
+            self.brake.examine(vanished, len(self._present), f"{self.provider.identity.workload_noun}s vanished")
+        self._present = names
+
+    def _is_wanted(self, name: str) -> bool:
+        for pod in self.cache.all():
+            if (
+                not pods.is_terminating(pod)
+                and not pods.is_finished(pod)
+                and not pods.waiting_reason(pod) in pods.REASONS_OF_A_FAILED_IMAGE
+            ):
+                if self.claims.read(pod).name == name:
+                    return True
+        return False
+
+    def _delete_first(self, due: list[str], orphans: dict[str, Owner]) -> None:
+        """Asks for the pods of the oldest orphans and deletes the first one that is proven."""
+        for name in sorted(due, key=lambda name: self._first_seen[name]):
+            owner = orphans[name]
+            if self.cache.get(owner.uid) is None and self._pod_exists(owner):
+                continue
+            try:
+                self.provider.delete(name)
+            except NotFound:
+                pass
+            log.warning(
+                "orphan deleted name=%s pod=%s/%s uid=%s attempt=%d",
+                name,
+                owner.namespace,
+                owner.pod,
+                owner.uid,
+                owner.attempt,
+            )
+            self._first_seen.pop(name)
+
+    def _pod_exists(self, owner: Owner) -> bool:
+        """A live question: does the pod that the owner record names exist, with that UID?"""
+        try:
+            pod = self.api.get_pod(owner.namespace, owner.pod)
+        except NotFound:
+            return False
+        return pods.uid(pod) == owner.uid

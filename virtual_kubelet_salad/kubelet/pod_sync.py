@@ -1,0 +1,93 @@
+"""The reconcile loop of one pod: the only code that decides about a pod.
+
+`reconcile` is level-triggered: it reads the pod that the API server shows and the workload that the cloud shows,
+decides, does at most one remote write (Events aside) and says when to come back. It may be killed between any two
+statements: what it needs to know is in the pod (`claims`), the rest may be forgotten (`memory`). Called by workers,
+never twice at once for one pod.
+"""
+
+from __future__ import annotations
+
+from virtual_kubelet_salad.kubelet import pods
+from virtual_kubelet_salad.kubelet.claims import Claim
+from virtual_kubelet_salad.kubelet.ending import Ending
+from virtual_kubelet_salad.kubelet.following import Following
+from virtual_kubelet_salad.kubelet.memory import Memory
+from virtual_kubelet_salad.kubelet.provider import Pod
+from virtual_kubelet_salad.kubelet.result import AT_ONCE, Result
+from virtual_kubelet_salad.kubelet.services import Services
+from virtual_kubelet_salad.kubelet.starting import Starting
+
+PROJECT_MISMATCH_SECONDS = 60.0
+
+
+class PodSync:
+    """Reconciles the pods of one node."""
+
+    def __init__(self, services: Services) -> None:
+        self._on = services
+        self._starting = Starting(services)
+        self._ending = Ending(services)
+        self._following = Following(services, self._starting, self._ending)
+        self._memories: dict[str, Memory] = {}
+
+    def reconcile(self, uid: str) -> Result:
+        """Does the next thing for the pod of that UID. Raises the errors of `errors.py`, which the worker maps to a
+        later try.
+        """
+        pod = self._on.cache.get(uid)
+        if pod is None:
+            return self._forget(uid)
+        if pods.is_mirror(pod):
+            return Result("not_ours")
+        memory = self._memories.setdefault(uid, Memory(first_seen=self._on.clock.monotonic()))
+        claim = self._on.claims.read(pod, known_attempt=memory.attempt)
+        memory.attempt = claim.attempt
+        if claim.is_elsewhere:
+            return Result(
+                "could_not_ask",
+                "the claim lies in another organization or project: nothing is changed",
+                PROJECT_MISMATCH_SECONDS,
+            )
+        if not claim.is_held:
+            return self._without_claim(pod, claim, memory)
+        if memory.claiming == claim.attempt:
+            memory.begin(claim.attempt)
+        if claim.is_doubtful:
+            return self._settle_doubt(pod, claim, memory)
+        if pods.is_terminating(pod) or pods.is_finished(pod):
+            return self._ending.wind_up(pod, [claim.name], memory)
+        if memory.may_create:
+            return self._starting.create(pod, claim, memory)
+        remembered = None if pods.is_image_failed(pod) else pods.remembered_run(pod)
+        workload = self._on.provider.observe(claim.name, remembered)
+        if workload is None:
+            return self._starting.missing(pod, claim, memory)
+        return self._following.follow(pod, claim, workload, memory)
+
+    def _without_claim(self, pod: Pod, claim: Claim, memory: Memory) -> Result:
+        """Without our finalizer no create was sent: the pod may go, or start."""
+        if pods.is_terminating(pod):
+            return self._ending.remove(pod, memory)
+        if pods.is_finished(pod):
+            return Result("settled", "finished")
+        return self._starting.begin(pod, claim, memory)
+
+    def _settle_doubt(self, pod: Pod, claim: Claim, memory: Memory) -> Result:
+        """The annotations do not tell which attempt lives: ask for all that there can be."""
+        names = [self._on.claims.name(pod, attempt) for attempt in range(claim.attempt, -1, -1)]
+        if pods.is_terminating(pod) or pods.is_finished(pod):
+            return self._ending.wind_up(pod, names, memory)
+        for attempt, name in zip(range(claim.attempt, -1, -1), names, strict=True):
+            found = self._on.provider.exists(name)
+            if found is True or self._on.claims.is_own(found, pod, attempt):
+                self._on.patch(pod, {"metadata": self._on.claims.metadata_patch(pod, attempt)})
+                memory.saw()
+                memory.attempt = attempt
+                return Result("adopted", f"attempt {attempt} found; the claim is repaired", AT_ONCE)
+        self._on.patch(pod, {"metadata": self._on.claims.metadata_patch(pod, claim.attempt)})
+        return Result("claimed", f"no attempt found; the claim is repaired to attempt {claim.attempt}", AT_ONCE)
+
+    def _forget(self, uid: str) -> Result:
+        self._memories.pop(uid, None)
+        return Result("gone")

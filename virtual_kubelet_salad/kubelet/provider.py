@@ -1,0 +1,306 @@
+"""The seam between the kubelet and a cloud: what a provider must do, and the values both sides exchange.
+
+A *workload* is what a cloud runs for one attempt of one pod. The kubelet decides about pods and never learns which
+cloud it is; a provider decides nothing about pods and never talks to the API server. Names of the cloud (annotations,
+condition, finalizer) come from the provider's `Identity`.
+
+Contract for every method that asks the cloud: an answer is the truth at the time of the call; `errors.CouldNotAsk`
+says nothing about it. "It does not exist" is None or `errors.NotFound`, never an exception of another kind. Methods
+are called from any worker thread, never twice at once for the same workload name.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import enum
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+from virtual_kubelet_salad.runtime.threads import Loop
+
+Pod = Mapping[str, Any]
+"""A pod as the API server sends it; read-only."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Identity:
+    """The names a provider lends to the kubelet."""
+
+    name: str
+    """The cloud's own name in lower case: value of the taint, scheme of node and container ids ("saladcloud")."""
+    finalizer: str
+    claim_annotation: str
+    attempt_annotation: str
+    ignore_annotation: str
+    """Comma-separated refusals that a pod's author opts out of."""
+    interruption_annotation: str
+    """`continue` lets a pod with restartPolicy Never survive the loss of its machine."""
+    reachable_condition: str
+    """Type of the Node condition that tells whether the cloud answers."""
+    container_id_scheme: str
+    workload_noun: str
+    """What the cloud calls a workload, for messages ("container group")."""
+    not_found_reason: str
+    """Reason of a pod whose workload has vanished ("ContainerGroupNotFound")."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Owner:
+    """Who a workload belongs to; written into the workload, read back from every list."""
+
+    cluster_id: str
+    node: str
+    namespace: str
+    pod: str
+    uid: str
+    attempt: int
+    image_hash: str
+    """Hash of the container's image as the pod writes it, and of nothing else."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Notice:
+    """Something that a pod's author should read: it becomes a Kubernetes Event."""
+
+    type: str
+    """`Normal` or `Warning`."""
+    reason: str
+    message: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Inputs:
+    """What a pod needs from the cluster beside itself; holds secret values, so it has no repr."""
+
+    environment: Sequence[tuple[str, str]] = dataclasses.field(repr=False)
+    """Resolved names and values, in the kubelet's order."""
+    secrets: Mapping[str, Mapping[str, Any]] = dataclasses.field(repr=False)
+    """The Secret objects that `Provider.wanted_secrets` named, by name."""
+    command: tuple[str, ...] = dataclasses.field(default=(), repr=False)
+    """The container's command with `$(VAR)` expanded; empty: the pod states none."""
+    args: tuple[str, ...] = dataclasses.field(default=(), repr=False)
+    """The container's arguments, expanded likewise."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Plan:
+    """A request to the cloud, ready to send, and what its making had to tell."""
+
+    request: Mapping[str, Any] = dataclasses.field(repr=False)
+    notices: tuple[Notice, ...] = ()
+
+
+class State(enum.Enum):
+    """What a workload is doing as a whole."""
+
+    STARTING = "starting"
+    RUNNING = "running"
+    """At least one run has begun; between two runs `Workload.run` is None."""
+    STOPPED = "stopped"
+    FAILED = "failed"
+    """It cannot start as it is (the image): only a next attempt helps."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Run:
+    """One life of the container on one machine."""
+
+    container_id: str
+    """With scheme: `salad://<instance id>`."""
+    started_at: datetime.datetime
+    """When this run was first seen running; the cloud's clock, whole seconds."""
+    ready: bool
+    started: bool
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class RunReference:
+    """A run as the pod's status remembers it: enough to recognise it again."""
+
+    container_id: str
+    started_at: datetime.datetime
+    is_over: bool
+    """Its ending is in the pod's status already: it must not be told again."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Ending:
+    """A run that is over."""
+
+    container_id: str
+    started_at: datetime.datetime | None
+    finished_at: datetime.datetime
+    exit_code: int
+    reason: str
+    """`Completed`, `Error`, `OOMKilled`, `ContainerStatusUnknown` or `Interrupted`."""
+    message: str
+    is_interruption: bool = False
+    """The machine went away; the container did not exit by itself."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Workload:
+    """What the cloud says about one workload, relative to the run the pod's status remembers."""
+
+    name: str
+    owner: Owner | None
+    state: State
+    reason: str = ""
+    """One CamelCase word: why it waits, stopped or failed."""
+    message: str = ""
+    run: Run | None = None
+    is_running: bool = False
+    """The cloud counts it as running, though the run itself may not have been read yet (`run` is None then)."""
+    endings: tuple[Ending, ...] = ()
+    """Runs that ended since the remembered one began (itself included unless it is over already), oldest first."""
+    annotations: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """To be written back to the pod."""
+    look_again_after: float | None = None
+    """Seconds after which it should be observed again though nothing wakes it; None: a wake-up is enough."""
+    notices: tuple[Notice, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Sighting:
+    """A workload in the latest list, whoever it belongs to."""
+
+    name: str
+    owner: Owner | None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The latest successful list. Presence is truth; absence only if it is complete."""
+
+    number: int
+    """Counts successful lists; two snapshots with one number are the same."""
+    taken_at: float
+    """Monotonic."""
+    is_complete: bool
+    sightings: tuple[Sighting, ...]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Capacity:
+    """What the cloud lets us use."""
+
+    workloads: int
+    """How many may exist at once, ours and others'."""
+    workloads_used: int
+    """How many exist, ours included."""
+    largest: Mapping[str, int]
+    """The most that one workload can have: `cpu` in cores, `memory` and `ephemeral-storage` in bytes,
+    `nvidia.com/gpu` in devices.
+    """
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Reachability:
+    """Whether the cloud answers."""
+
+    is_reachable: bool
+    since: float
+    """Monotonic time since which that has been so."""
+    reason: str
+    message: str
+
+
+class Provider(Protocol):
+    """A cloud that runs pods."""
+
+    @property
+    def identity(self) -> Identity: ...
+
+    def workload_name(self, cluster_id: str, pod_name: str, uid: str, attempt: int) -> str:
+        """The one name that this attempt of this pod can have: a pure function."""
+        ...
+
+    def location(self, name: str) -> str:
+        """Where the workload of that name lies, for the claim annotation (`<organization>/<project>/<name>`)."""
+        ...
+
+    def name_at(self, location: str) -> str | None:
+        """The name in a location that this provider serves; None when it lies elsewhere. Raises `ValueError` for what
+        is no location.
+        """
+        ...
+
+    def refusals(self, pod: Pod) -> list[Notice]:
+        """Everything in the pod that this cloud can never honour, decided from the pod alone; empty: none."""
+        ...
+
+    def wanted_secrets(self, pod: Pod) -> tuple[str, ...]:
+        """Names of the Secrets (in the pod's namespace) that `plan` must see."""
+        ...
+
+    def plan(self, pod: Pod, inputs: Inputs, owner: Owner) -> Plan:
+        """The request that creates the workload; asks the cloud at most for what it keeps in a cache.
+
+        Raises `Refused` (never possible), `Blocked` (not now), `CouldNotAsk`.
+        """
+        ...
+
+    def create(self, plan: Plan, owner: Owner) -> None:
+        """Creates the workload. Raises `Conflict` (name in use or used up), `Blocked`, `Refused`, `CouldNotAsk`
+        (`may_be_applied` tells if it may exist now).
+        """
+        ...
+
+    def update(self, name: str, plan: Plan) -> None:
+        """Brings image, credentials and environment of a workload in line with a plan. Raises as `create`, and
+        `NotFound`.
+        """
+        ...
+
+    def start(self, name: str) -> None:
+        """Starts a stopped workload. Raises `NotFound`, `Blocked`, `CouldNotAsk`."""
+        ...
+
+    def delete(self, name: str) -> None:
+        """Asks the cloud to delete it; accepted is not done. Raises `NotFound`, `CouldNotAsk`."""
+        ...
+
+    def exists(self, name: str) -> Owner | bool:
+        """A live question: False = it does not exist (said by the cloud), its owner record, or True when it carries
+        none. Raises `CouldNotAsk`.
+        """
+        ...
+
+    def observe(self, name: str, remembered: RunReference | None) -> Workload | None:
+        """The workload now: from the latest list, with a live read where the list does not tell. None = the cloud
+        said by a live answer that it does not exist.
+
+        Raises `CouldNotAsk`.
+        """
+        ...
+
+    def forget(self, name: str) -> None:
+        """The pod is gone: drop everything kept for this workload."""
+        ...
+
+    def snapshot(self) -> Snapshot | None:
+        """The latest list; None before the first success."""
+        ...
+
+    def newest_attempt(self, uid: str) -> int | None:
+        """The highest attempt of that pod in any owner record seen in the latest list."""
+        ...
+
+    def capacity(self) -> Capacity | None:
+        """The last known capacity; None before the first success. Never asks."""
+        ...
+
+    def reachability(self) -> Reachability:
+        """Whether the cloud answered lately. Never asks."""
+        ...
+
+    def loops(self) -> Sequence[Loop]:
+        """The provider's own threads (pollers), started and stopped by the composition root."""
+        ...
+
+    def on_change(self, wake: Callable[[str], None]) -> None:
+        """Registers the function that is told the UID of a pod whose workload may have changed. Called once, before
+        the loops start.
+        """
+        ...

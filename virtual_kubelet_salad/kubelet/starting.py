@@ -1,0 +1,198 @@
+"""The way of a pod from its first sight to a workload that exists: refuse, wait, claim, create, and create again.
+
+Every create is preceded by a claim that the API server has accepted, and an attempt is followed by the next only when
+it is confirmed gone or its name can never be ours.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+from virtual_kubelet_salad.errors import Blocked, Conflict, CouldNotAsk, Refused
+from virtual_kubelet_salad.kubelet import pods, status
+from virtual_kubelet_salad.kubelet.claims import Claim
+from virtual_kubelet_salad.kubelet.environment import SourcesMissing
+from virtual_kubelet_salad.kubelet.memory import Memory
+from virtual_kubelet_salad.kubelet.provider import Notice, Pod
+from virtual_kubelet_salad.kubelet.result import AT_ONCE, Result
+from virtual_kubelet_salad.kubelet.services import Services
+
+# Blocked pods are looked at again at least this often.
+BLOCKED_RETRY_SECONDS = (10.0, 20.0, 40.0, 80.0, 160.0, 320.0, 600.0)
+# A failed image is tried again ever more rarely: 1, 2, 4, 8, then every 10 minutes.
+IMAGE_RETRY_SECONDS = (60.0, 120.0, 240.0, 480.0, 600.0)
+# An attempt whose name is taken or used up is followed by the next; a wait keeps a broken cloud from eating names.
+NAME_RETRY_SECONDS = (0.0, 10.0, 60.0, 600.0)
+BRAKE_RETRY_SECONDS = 15.0
+
+
+class Starting:
+    """Pods that have no workload yet, or none any more."""
+
+    def __init__(self, services: Services) -> None:
+        self._on = services
+
+    def begin(self, pod: Pod, claim: Claim, memory: Memory) -> Result:
+        """A pod without a claim: refused, blocked, or claimed."""
+        if pods.is_owned_by(pod, "DaemonSet"):
+            return self._report_daemonset_pod(pod)
+        if pods.has_started(pod):
+            text = "its container was started by another kubelet; this node runs only what it started itself"
+            wanted = self._on.statuses.failed(
+                pod, self._on.clock.now(), "UnclaimedPod", text, exit_code=status.EXIT_CODE_UNKNOWN
+            )
+            return self._on.write(
+                pod, wanted, "not started by this node", Notice("Warning", "NotStartedByThisNode", text)
+            )
+        try:
+            ignored = self._on.planner.refuse(pod)
+            plan = self._on.planner.plan(pod, self._on.claims.owner(pod, claim.attempt), first_seen=memory.first_seen)
+        except Refused as refusal:
+            return self._refuse(pod, refusal)
+        except Blocked as obstacle:
+            return self._block(pod, obstacle, memory)
+        for notice in (*ignored, *plan.notices):
+            self._on.tell(pod, notice)
+        return self._claim(pod, claim.attempt, memory)
+
+    def _claim(self, pod: Pod, attempt: int, memory: Memory) -> Result:
+        """Says on the pod that a workload may exist from now on. Only its success allows the create; an old view of
+        the pod makes it fail.
+        """
+        memory.claiming = attempt
+        waiting = self._on.statuses.waiting(pod, self._on.clock.now(), "ContainerCreating")
+        version = pods.metadata(pod).get("resourceVersion", "")
+        self._on.patch(
+            pod,
+            {
+                "metadata": {**self._on.claims.metadata_patch(pod, attempt), "resourceVersion": version},
+                "status": waiting,
+            },
+        )
+        memory.begin(attempt)
+        return Result("claimed", f"attempt {attempt} claimed", AT_ONCE)
+
+    def _report_daemonset_pod(self, pod: Pod) -> Result:
+        wanted = self._on.statuses.not_run_here(pod, self._on.clock.now(), is_ready=self._on.daemonset_pods_are_ready)
+        text = "pods of DaemonSets do not run on a virtual node; a nodeAffinity keeps them away from it"
+        return self._on.write(
+            pod, wanted, "a DaemonSet's pod is not run", Notice("Normal", "NotRunOnVirtualNode", text)
+        )
+
+    def _refuse(self, pod: Pod, refusal: Refused) -> Result:
+        """A pod that can never run: Failed, unless its owner would replace a failed pod without end."""
+        notice = Notice("Warning", refusal.reason, str(refusal))
+        if pods.restart_policy(pod) == "Always" and not pods.is_owned_by(pod, "Job"):
+            return self._on.write(
+                pod,
+                self._on.statuses.waiting(pod, self._on.clock.now(), refusal.reason, str(refusal)),
+                "refused",
+                notice,
+                outcome="refused",
+            )
+        return self._on.write(
+            pod,
+            self._on.statuses.failed(pod, self._on.clock.now(), refusal.reason, str(refusal)),
+            "refused",
+            notice,
+            outcome="refused",
+        )
+
+    def _block(self, pod: Pod, obstacle: Blocked, memory: Memory) -> Result:
+        """A pod that cannot start yet: Pending with the reason, looked at again."""
+        if obstacle.retry_after is not None:
+            return self.show_obstacle(pod, obstacle, obstacle.retry_after)
+        now = self._on.clock.monotonic()
+        if memory.wait_for(f"blocked:{obstacle.reason}", now, BLOCKED_RETRY_SECONDS) == 0.0:
+            memory.tried(now, BLOCKED_RETRY_SECONDS)
+        return self.show_obstacle(pod, obstacle, memory.not_before - now)
+
+    def show_obstacle(self, pod: Pod, obstacle: Blocked, delay: float) -> Result:
+        """Says on the pod what it waits for."""
+        notices = obstacle.notices if isinstance(obstacle, SourcesMissing) else ()
+        wanted = self._on.statuses.waiting(pod, self._on.clock.now(), obstacle.reason, str(obstacle))
+        self._on.write(pod, wanted, "blocked", *(notices or [Notice("Warning", obstacle.reason, str(obstacle))]))
+        return Result("blocked", obstacle.reason, min(max(delay, 1.0), BLOCKED_RETRY_SECONDS[-1]))
+
+    def create(self, pod: Pod, claim: Claim, memory: Memory) -> Result:
+        """Sends the create of an attempt that nobody can have sent before."""
+        now = self._on.clock.monotonic()
+        if memory.waits_for.startswith("blocked:") and now < memory.not_before:
+            return Result("blocked", memory.waits_for, memory.not_before - now)
+        owner = self._on.claims.owner(pod, claim.attempt)
+        try:
+            plan = self._on.planner.plan(pod, owner, first_seen=memory.first_seen)
+            memory.may_create = memory.is_settled = False
+            self._on.provider.create(plan, owner)
+        except Conflict:
+            return self.name_taken(pod, claim, memory)
+        except Blocked as obstacle:
+            memory.may_create = memory.is_settled = True
+            return self._block(pod, obstacle, memory)
+        except Refused as refusal:
+            memory.may_create = memory.is_settled = True
+            return self._refuse(pod, refusal)
+        except CouldNotAsk as error:
+            if not error.may_be_applied:
+                memory.may_create = memory.is_settled = True
+            raise
+        memory.saw()
+        return Result("created", f"{claim.name} created", AT_ONCE)
+
+    def name_taken(self, pod: Pod, claim: Claim, memory: Memory) -> Result:
+        """The name is in use: by our own earlier create, by a ghost, or by somebody else."""
+        found = self._on.provider.exists(claim.name)
+        if self._on.claims.is_own(found, pod, claim.attempt):
+            memory.saw()
+            return Result("adopted", f"{claim.name} exists already", AT_ONCE)
+        if found is False:
+            memory.is_name_used_up = True
+            memory.missed(claim.name, self._on.clock.monotonic())
+            return Result(
+                "waiting",
+                f"{claim.name} is taken, though it does not exist",
+                memory.seconds_until_absent(claim.name, self._on.create_settle_seconds),
+            )
+        self._on.tell(
+            pod, Notice("Warning", "NameTaken", f"{claim.name} belongs to somebody else; trying another name")
+        )
+        return self._next_attempt(pod, claim, memory, "name", NAME_RETRY_SECONDS)
+
+    def missing(self, pod: Pod, claim: Claim, memory: Memory) -> Result:
+        """The cloud says that the workload does not exist. Believed only when repeated."""
+        memory.missed(claim.name, self._on.clock.monotonic())
+        was_seen = memory.was_seen or pods.was_seen(pod)
+        memory.is_settled = memory.is_settled or (was_seen and not memory.is_name_used_up)
+        wait = memory.seconds_until_absent(claim.name, self._on.create_settle_seconds)
+        if wait > 0.0:
+            return Result("waiting", f"{claim.name} is not there; asking again", min(wait, 10.0))
+        if pods.is_image_failed(pod):
+            return self._next_attempt(pod, claim, memory, "image", IMAGE_RETRY_SECONDS)
+        if memory.is_name_used_up:
+            return self._next_attempt(pod, claim, memory, "name", NAME_RETRY_SECONDS)
+        if not was_seen:
+            memory.begin(claim.attempt)
+            return Result("waiting", f"{claim.name} was never created; creating it", AT_ONCE)
+        if self._on.brake.is_engaged():
+            return Result("held_by_brake", "too many vanished at once", BRAKE_RETRY_SECONDS)
+        identity = self._on.provider.identity
+        text = f"the {identity.workload_noun} {claim.name} does not exist any more; it was not deleted by this node"
+        wanted = self._on.statuses.failed(
+            pod, self._on.clock.now(), identity.not_found_reason, text, exit_code=status.EXIT_CODE_UNKNOWN
+        )
+        return self._on.write(pod, wanted, "vanished", Notice("Warning", identity.not_found_reason, text))
+
+    def _next_attempt(self, pod: Pod, claim: Claim, memory: Memory, subject: str, delays: tuple[float, ...]) -> Result:
+        """The attempt is over and confirmed gone (or its name is not ours to use): the next one, after a wait that
+        grows with the attempts.
+        """
+        now = self._on.clock.monotonic()
+        wait = memory.wait_for(f"{subject}:{claim.attempt}", now, delays[min(claim.attempt, len(delays) - 1) :][:1])
+        if wait > 0.0:
+            if pods.is_image_failed(pod) and pods.waiting_reason(pod) != "ImagePullBackOff":
+                back_off = self._on.statuses.waiting(
+                    pod, self._on.clock.now(), "ImagePullBackOff", pods.status(pod).get("message") or ""
+                )
+                return dataclasses.replace(self._on.write(pod, back_off, "image back-off"), after=wait)
+            return Result("waiting", f"attempt {claim.attempt + 1} follows", wait)
+        return self._claim(pod, claim.attempt + 1, memory)
