@@ -1,0 +1,25 @@
+"""Writes the generated tables of README.md anew: `python -m tests.update_readme`."""
+
+from __future__ import annotations
+
+import pathlib
+import re
+
+from virtual_kubelet_salad.config import flag_table_markdown
+from virtual_kubelet_salad.metrics import metrics_table_markdown
+
+README = pathlib.Path(__file__).parent.parent / "README.md"
+
+
+def with_generated_parts(text: str) -> str:
+    """`text` with what stands between the markers replaced. ValueError when a pair of markers is not there once."""
+    for name, table in (("flags", flag_table_markdown()), ("metrics", metrics_table_markdown())):
+        between = re.compile(rf"(<!-- {name}:begin -->\n).*?(<!-- {name}:end -->)", re.DOTALL)
+        if len(between.findall(text)) != 1:
+            raise ValueError(f"README.md must have the markers of {name} once")
+        text = between.sub(lambda match, table=table: f"{match[1]}\n{table}\n{match[2]}", text)  # type: ignore[misc]
+    return text
+
+
+if __name__ == "__main__":
+    README.write_text(with_generated_parts(README.read_text()))
