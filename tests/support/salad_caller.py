@@ -1,4 +1,6 @@
-"""A small client of the SaladCloud simulator's model, for tests: it sends well-formed requests and moves the fake clock."""
+"""A small client of the SaladCloud simulator's model, for tests: it sends well-formed requests and moves the fake
+clock.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,9 @@ def prototype(name: str, *, uid: str | None = None, environment: dict[str, str] 
 
 
 class SaladCaller:
-    """One model under a fake clock. Settings are those of the profile `fast`, without a rate limit, unless said otherwise."""
+    """One model under a fake clock. Settings are those of the profile `fast`, without a rate limit, unless said
+    otherwise.
+    """
 
     def __init__(self, clock: FakeClock | None = None, seed: int = 1, **settings: Any) -> None:
         self.clock = clock or FakeClock()
@@ -86,7 +90,9 @@ class SaladCaller:
         self.model.advance()
 
     def wait_for(self, condition: Callable[[], bool], within: float = 60.0) -> None:
-        """From change to change, until the condition holds. An AssertionError after `within` seconds of the fake clock."""
+        """From change to change, until the condition holds. An AssertionError after `within` seconds of the fake
+        clock.
+        """
         end = self.clock.monotonic() + within
         while not condition():
             due = self.model.next_change()
