@@ -69,6 +69,6 @@ class ChildProcess:
         self._process.kill()
         return self._process.wait(30)
 
-    def log_tail(self, lines: int = 40) -> str:
-        """The end of what it wrote."""
-        return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
+    def log_tail(self, lines: int = 40, columns: int = 400) -> str:
+        """The end of what it wrote; long lines are cut."""
+        return "\n".join(line[:columns] for line in self.log.read_text(errors="replace").splitlines()[-lines:])

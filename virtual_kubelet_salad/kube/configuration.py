@@ -9,6 +9,7 @@ included.
 from __future__ import annotations
 
 import abc
+import copy
 import logging
 import os
 import threading
@@ -82,6 +83,8 @@ def _from_kubeconfig(kubeconfig: str, clock: Clock) -> Configuration:
         )
     except (ConfigException, OSError, ValueError, TypeError, KeyError) as error:
         raise ConfigurationError(f"kubeconfig {kubeconfig}: {_without_values(error)}") from None
+    if not configuration.host.startswith(("https://", "http://")):
+        raise ConfigurationError(f"kubeconfig {kubeconfig}: the cluster's server is no http or https URL")
     if isinstance(user.get("tokenFile"), str):
         _use_token_file(configuration, directory / user["tokenFile"], clock)
     elif configuration.refresh_api_key_hook is not None:
@@ -138,7 +141,11 @@ def _mapping(value: object) -> dict[str, Any]:
 
 def _without_values(error: Exception) -> str:
     """The library's complaint up to the place where it starts to quote the file."""
-    return str(error).split(" in ", 1)[0][:200] if isinstance(error, ConfigException) else type(error).__name__
+    if isinstance(error, ConfigException):
+        return str(error).split(" in ", 1)[0][:200]
+    if isinstance(error, OSError):
+        return f"{error.filename}: {error.strerror}"
+    return type(error).__name__
 
 
 def _use_token_file(configuration: Configuration, path: Path, clock: Clock) -> None:
@@ -212,7 +219,9 @@ class _PluginToken(_Refresh):
         self._renew = renew
 
     def renew(self, configuration: Configuration) -> None:
+        # The official hook also puts itself in our place; so it gets a copy, which shares the tokens.
+        official = copy.copy(configuration)
         try:
-            self._renew(configuration)
+            self._renew(official)
         except ConfigException as error:
             logger.warning("credentials not renewed, the last ones are kept error=%s", _without_values(error))

@@ -20,7 +20,6 @@ from typing import Any, NamedTuple, Protocol
 
 from virtual_kubelet_salad import errors
 from virtual_kubelet_salad.runtime.clock import Clock
-from virtual_kubelet_salad.runtime.threads import Loop
 
 log = logging.getLogger(__name__)
 
@@ -39,11 +38,10 @@ _MAX_WAIT_SECONDS = 600.0
 _REMEMBERED_SECONDS = 3_000.0
 
 _POSTS_PER_STEP = 5
-_IDLE_SECONDS = 60.0
+# How late an event may be posted when none is waiting; people read them, and a look costs nothing.
+_IDLE_SECONDS = 1.0
 _FIRST_PAUSE_SECONDS = 1.0
 _LONGEST_PAUSE_SECONDS = 30.0
-# A step makes a few calls, each with a timeout.
-_BOUND_SECONDS = 120.0
 
 # Where Events about objects without a namespace live.
 _CLUSTER_NAMESPACE = "default"
@@ -101,7 +99,6 @@ class EventRecorder:
         self._clock = clock
         self._component = component
         self._host = host
-        self._arrived = threading.Event()
         self._lock = threading.Lock()
         # In the order of arrival; guarded by the lock, as is the count of what was lost.
         self._waiting: OrderedDict[_Key, _Waiting] = OrderedDict()
@@ -111,10 +108,6 @@ class EventRecorder:
         self._last_name_nanoseconds = 0
         self._pause_seconds = 0.0
         self._not_before = clock.monotonic()
-
-    def loop(self, name: str = "events") -> Loop:
-        """The thread that posts; a new event wakes it."""
-        return Loop(name, self.step, bound_seconds=_BOUND_SECONDS, wait=self._wait, wake=self._arrived.set)
 
     def event(self, regarding: Mapping[str, Any], type: str, reason: str, message: str) -> None:
         """Note an event about an object (as the API server sends it; without a kind it is a pod). Never waits.
@@ -133,7 +126,6 @@ class EventRecorder:
                 self._dropped += 1
             else:
                 self._waiting[key] = _Waiting(now, now, 1, self._clock.monotonic())
-        self._arrived.set()
 
     @property
     def dropped(self) -> int:
@@ -169,10 +161,6 @@ class EventRecorder:
         return 0.0
 
     # -- waiting
-
-    def _wait(self, seconds: float) -> None:
-        self._arrived.wait(seconds)
-        self._arrived.clear()
 
     def _take(self) -> tuple[_Key, _Waiting] | None:
         """The oldest waiting event that is still news."""
@@ -220,9 +208,6 @@ class EventRecorder:
             # No other writer uses this name: an earlier create of ours was applied, though its answer got lost.
             posted.is_certain = True
             self._count_up(key, posted, waiting)
-        except (errors.NotFound, errors.Rejected):
-            del self._posted[key]
-            raise
         else:
             posted.count = waiting.count
             posted.is_certain = True

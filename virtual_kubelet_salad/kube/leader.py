@@ -42,7 +42,7 @@ Object = dict[str, Any]
 
 
 class Api(Protocol):
-    """What is needed of `kube.client.ApiServer`; with a connection of its own, so that nobody's call delays a renewal."""
+    """What is needed of `kube.client.ApiServer`, with a connection of its own: nobody's call may delay a renewal."""
 
     def get_lease(self, namespace: str, name: str) -> Object: ...
 
@@ -89,7 +89,7 @@ class LeaderElector:
         self._on_gained = on_gained
         self._on_lost = on_lost
         self._jitter = jitter if jitter is not None else random.Random()
-        # Until this monotonic time we lead. Written by step() and release(), read by everybody.
+        # Until this monotonic time we lead. Written by step() alone, read by everybody.
         self._leads_until = -math.inf
         self._has_led = False
         # Written by release() alone; step() and release() may be on different threads.
@@ -140,7 +140,6 @@ class LeaderElector:
         """
         led = self.is_leader()
         self._is_released = True
-        self._leads_until = -math.inf
         record = self._record
         if not led or record is None:
             return True

@@ -13,9 +13,10 @@ Runs on the official informer's thread.
 """
 
 import gc
+import json
 import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any, Protocol
@@ -32,10 +33,12 @@ from virtual_kubelet_salad.runtime.clock import Clock
 
 # Watches that broke one after the other without bringing one event: they may be stuck at an event that cannot be read,
 # and a new list goes around it.
-BROKEN_WATCHES_BEFORE_LIST = 3
+BROKEN_WATCHES_BEFORE_LIST = 4
 # Answers to a watch after which its resourceVersion will never be served: malformed, too old, or newer than everything
 # that the server knows (it was restored from a backup).
 _NOT_RESUMABLE = frozenset({400, 410, 504})
+# The API server writes the type of an event first.
+_EVENT_TYPE_BYTES = 40
 
 logger = logging.getLogger(__name__)
 
@@ -69,6 +72,44 @@ class StreamTransport(Protocol):
 
 class Stopping(Exception):
     """Ends a call of the official informer, because we are being stopped."""
+
+
+class _WatchStream:
+    """The response of a watch, as far as the official Watch uses it. It looks out for the event that ends a watch for
+    good.
+
+    The official Watch would ask once more for the same version before it gives up, and that would cost a long wait.
+    """
+
+    def __init__(self, response: Stream) -> None:
+        self.status = response.status
+        self.connection = getattr(response, "connection", None)
+        self._response = response
+
+    def stream(self, amt: int | None, decode_content: bool) -> Iterator[bytes]:
+        """Pieces of the stream as they come; raises ApiException 410 instead of passing on that event."""
+        for piece in self._response.stream(amt=amt, decode_content=decode_content):
+            if _ends_the_version(piece):
+                raise ApiException(status=410, reason="the watch cannot be resumed")
+            yield piece
+
+    def close(self) -> None:
+        self._response.close()
+
+    def release_conn(self) -> None:
+        self._response.release_conn()
+
+
+def _ends_the_version(piece: bytes) -> bool:
+    """Whether it is an ERROR event after which the resourceVersion is of no use; the server sends it alone."""
+    if b'"ERROR"' not in piece[:_EVENT_TYPE_BYTES]:
+        return False
+    try:
+        event = json.loads(piece)
+    except ValueError:
+        return False
+    status = event.get("object") if isinstance(event, dict) else None
+    return isinstance(status, dict) and status.get("code") in _NOT_RESUMABLE
 
 
 class PodSource:
@@ -131,6 +172,8 @@ class PodSource:
     # -- list ----------------------------------------------------------------------------------------------------------
 
     def _list(self) -> SimpleNamespace:
+        if self._must_list:
+            self._pacing.list_is_needed()
         while True:
             self._take_turn()
             try:
@@ -169,7 +212,7 @@ class PodSource:
 
     # -- watch ---------------------------------------------------------------------------------------------------------
 
-    def _watch(self, version: str) -> Stream:
+    def _watch(self, version: str) -> "_WatchStream":
         if self._has_listed:
             # The official informer asks for a watch only after it has handed on everything that was listed.
             self._has_listed = False
@@ -191,7 +234,7 @@ class PodSource:
                 self._note_failure("pods not watched", error)
         raise ApiException(status=410, reason="a new list is needed")
 
-    def _open(self, query: Mapping[str, str]) -> Stream:
+    def _open(self, query: Mapping[str, str]) -> "_WatchStream":
         response = self._transport.open_stream(resources.PODS, query=query, timeout=self._timing.watch_read_timeout)
         if self._stopping.is_set():
             response.close()
@@ -203,7 +246,7 @@ class PodSource:
             response.close()
             raise errors.CouldNotAsk(f"HTTP {response.status} that is no stream of JSON")
         self._watch_opened = self._clock.monotonic()
-        return response
+        return _WatchStream(response)
 
     def _settle_last_watch(self) -> None:
         """The official informer asks again, so the last watch is over: in order, unless it was reported as broken."""

@@ -7,7 +7,6 @@ here, and the cloud is never asked.
 from __future__ import annotations
 
 import dataclasses
-import datetime
 import logging
 import threading
 from collections.abc import Callable, Mapping
@@ -15,6 +14,7 @@ from typing import Any
 
 from virtual_kubelet_salad.errors import Conflict, Error, NotFound
 from virtual_kubelet_salad.kube.client import ApiServer
+from virtual_kubelet_salad.kube.leader import format_micro_time
 from virtual_kubelet_salad.kubelet import node
 from virtual_kubelet_salad.kubelet.node import Facts, NodeSettings
 from virtual_kubelet_salad.kubelet.provider import Identity
@@ -156,8 +156,3 @@ class NodeStatus:
         if found and found != wanted and not self._has_warned_of_provider_id:
             self._has_warned_of_provider_id = True
             log.warning("node keeps a providerID that is not ours node=%s", self.settings.name)
-
-
-def format_micro_time(moment: datetime.datetime) -> str:
-    """As `metav1.MicroTime` is parsed: exactly six digits of a second."""
-    return moment.astimezone(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -10,10 +10,12 @@ import dataclasses
 import datetime
 import math
 from collections.abc import Mapping
+from fractions import Fraction
 from typing import Any
 
 from virtual_kubelet_salad.kubelet.pods import format_time
 from virtual_kubelet_salad.kubelet.provider import Capacity, Identity, Reachability
+from virtual_kubelet_salad.runtime import quantity
 
 # Capacity of a node is in whole numbers of these units.
 KIBIBYTE = 1024
@@ -169,9 +171,11 @@ def is_worth_writing(node: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool
         before = by_type.get(condition["type"], {})
         if any(before.get(key, "") != condition[key] for key in ("status", "reason", "message")):
             return True
-    keys = ("capacity", "allocatable", "daemonEndpoints")
-    if any(present.get(key) != wanted[key] for key in keys):
+    if present.get("daemonEndpoints") != wanted["daemonEndpoints"]:
         return True
+    for key in ("capacity", "allocatable"):
+        if not _amounts(wanted[key]).items() <= _amounts(present.get(key) or {}).items():
+            return True
     if (present.get("nodeInfo") or {}).get("kubeletVersion") != wanted["nodeInfo"]["kubeletVersion"]:
         return True
     addresses = {(address.get("type"), address.get("address")) for address in present.get("addresses") or []}
@@ -241,6 +245,11 @@ def _transition_time(before: Mapping[str, Any] | None, value: str, moment: str) 
     if before and before.get("status") == value and before.get("lastTransitionTime"):
         return str(before["lastTransitionTime"])
     return moment
+
+
+def _amounts(resources: Mapping[str, str]) -> dict[str, Fraction]:
+    """The API server writes quantities in a form of its own, so they are compared by value."""
+    return {name: quantity.parse(amount) for name, amount in resources.items()}
 
 
 def _taint_set(items: list[Mapping[str, Any]]) -> set[tuple[str, str, str]]:

@@ -12,7 +12,6 @@ import enum
 from collections.abc import Callable
 from typing import Any
 
-from virtual_kubelet_salad.kubelet.provider import Pod
 
 
 class Treatment(enum.Enum):
@@ -25,7 +24,7 @@ class Treatment(enum.Enum):
     REFUSED = "refused"
 
 
-Asks = Callable[[Any, Pod], bool]
+Asks = Callable[[Any], bool]
 """Whether a value asks for anything, where a list of values cannot tell."""
 
 
@@ -53,24 +52,21 @@ MEMORY_EMPTY_DIR = "spec.volumes[].emptyDir (medium elsewhere)"
 OTHER_VOLUME = "spec.volumes[].*"
 OTHER_CONTAINERS = "spec.containers[1…]"
 
-_FIELDS_WITHOUT_A_VALUE = ("status.podIP", "status.podIPs")
 
-
-def _restarts_on_resize(value: Any, pod: Pod) -> bool:
+def _restarts_on_resize(value: Any) -> bool:
     return any(policy.get("restartPolicy") != "NotRequired" for policy in value or [])
 
 
-def _has_no_value(value: Any, pod: Pod) -> bool:
-    return value in _FIELDS_WITHOUT_A_VALUE
-
-
-def _always(value: Any, pod: Pod) -> bool:
+def _always(value: Any) -> bool:
     return True
 
 
-def _never(value: Any, pod: Pod) -> bool:
+def _never(value: Any) -> bool:
     return False
 
+
+# Refused where the environment is resolved, which knows the variable's name.
+_with_the_environment = _never
 
 _H, _C, _T, _R = Treatment.HONORED, Treatment.CLUSTER, Treatment.TOLERATED, Treatment.REFUSED
 _CONTAINER = "spec.containers[]"
@@ -90,8 +86,9 @@ TABLE: tuple[Row, ...] = (
     Row(f"{_CONTAINER}.args", _H, "follow the command; without one they need the entrypoint annotation of the cloud"),
     Row(f"{_CONTAINER}.env", _H, "resolved as a kubelet does"),
     Row(f"{_CONTAINER}.env[].valueFrom.fieldRef.fieldPath", _R,
-        "asks for the IP address of the pod, and a pod on this node has none", asks=_has_no_value),
-    Row(f"{_CONTAINER}.env[].valueFrom.fileKeyRef", _R, "reads a file of a volume, and there are no volumes"),
+        "status.podIP and status.podIPs: a pod on this node has no address", asks=_with_the_environment),
+    Row(f"{_CONTAINER}.env[].valueFrom.fileKeyRef", _R, "there are no volumes to read files of",
+        asks=_with_the_environment),
     Row(f"{_CONTAINER}.envFrom", _H, "resolved as a kubelet does"),
     Row(f"{_CONTAINER}.resources", _H, "requests, else limits, rounded up to what the cloud offers"),
     Row(f"{_CONTAINER}.resources.claims", _R, "asks for devices of the cluster's own", "resourceClaims"),

@@ -29,29 +29,32 @@ class Verdict:
     refusals: list[Notice]
     """Empty: it can run."""
     ignored: list[str]
-    """Fields that are ignored, with the reason in brackets."""
+    """Fields that are ignored, those of one reason together, with the reason in brackets."""
 
     def notices(self) -> tuple[Notice, ...]:
         """One notice that names the ignored fields; none when there are none."""
         if not self.ignored:
             return ()
-        return (Notice("Normal", IGNORED_REASON, f"Ignored: {', '.join(self.ignored)}"),)
+        return (Notice("Normal", IGNORED_REASON, f"Ignored: {'; '.join(self.ignored)}"),)
 
 
 def examine(pod: Pod, identity: Identity) -> Verdict:
     """Judges a whole pod."""
     opted_out = _opted_out(pod, identity.ignore_annotation)
     refused: dict[Row, list[str]] = {}
-    ignored: list[str] = []
+    ignored: dict[str, list[str]] = {}
     for row, place, value in _fields(pod):
-        if not _asks(row, value, pod):
+        if not _asks(row, value):
             continue
         is_opted_out = bool(row.opt_out) and row.opt_out.casefold() in opted_out
         if row.treatment is Treatment.REFUSED and not is_opted_out:
             refused.setdefault(row, []).append(place)
         elif row.treatment in (Treatment.REFUSED, Treatment.TOLERATED):
-            ignored.append(f"{place} ({'as the pod wishes' if is_opted_out else row.text})")
-    return Verdict([_refusal(row, places, identity) for row, places in refused.items()], ignored)
+            ignored.setdefault("as the pod wishes" if is_opted_out else row.text, []).append(place)
+    return Verdict(
+        [_refusal(row, places, identity) for row, places in refused.items()],
+        [f"{', '.join(places)} ({reason})" for reason, places in ignored.items()],
+    )
 
 
 def pod_table_markdown() -> str:
@@ -76,9 +79,9 @@ def _refusal(row: Row, places: list[str], identity: Identity) -> Notice:
     return Notice("Warning", REFUSED_REASON, message)
 
 
-def _asks(row: Row, value: object, pod: Pod) -> bool:
+def _asks(row: Row, value: object) -> bool:
     if row.asks is not None:
-        return row.asks(value, pod)
+        return row.asks(value)
     # By type too, for in Python False equals 0 and True equals 1.
     return not any(type(value) is type(nothing) and value == nothing for nothing in (*_EMPTY, *row.unstated))
 

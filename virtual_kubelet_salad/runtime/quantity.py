@@ -1,7 +1,7 @@
 """Kubernetes quantities ("100m", "1.5", "2Gi", "1e3"), read strictly and exactly.
 
-Guarantees: the value is exact (no floating point), every form that the API server accepts is accepted, and nothing else. Pure.
-Source: k8s.io/apimachinery/pkg/api/resource, quantity.go (the grammar in its comment).
+Guarantees: the value is exact (no floating point), every form that the API server accepts is accepted, and nothing
+else. Pure. Source: k8s.io/apimachinery/pkg/api/resource, quantity.go (the grammar in its comment).
 """
 
 from __future__ import annotations

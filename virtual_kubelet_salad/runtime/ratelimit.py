@@ -196,7 +196,7 @@ class Budget:
         self._last_place: dict[RequestClass, float] = {}
 
     def try_acquire(self, request_class: RequestClass) -> float:
-        """Returns 0.0 when one request of the class may be sent now, else the seconds (> 0) after which to ask again."""
+        """Returns 0.0 when one request of the class may be sent now, else the seconds (> 0) until to ask again."""
         with self._lock:
             now = self._clock.monotonic()
             self._recover(now)

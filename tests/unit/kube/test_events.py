@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from tests.support.clock import FakeClock
-from tests.support.waiting import wait_until
 from virtual_kubelet_salad import errors
 from virtual_kubelet_salad.kube.events import EventRecorder
-from virtual_kubelet_salad.runtime.threads import ThreadGroup
 
 POD = {"metadata": {"name": "web", "namespace": "shop", "uid": "u-1"}}
 NODE = {"kind": "Node", "apiVersion": "v1", "metadata": {"name": "saladcloud-node", "uid": "n-1"}}
@@ -25,9 +24,11 @@ class Api:
         self.calls: list[str] = []
         self.fail_before: list[errors.Error] = []
         self.fail_after: list[errors.Error] = []
+        self.during_call: Callable[[], None] = lambda: None
 
     def create_event(self, namespace: str, event: dict[str, Any]) -> dict[str, Any]:
         self.calls.append("create")
+        self.during_call()
         self._fail(self.fail_before)
         assert event["metadata"]["namespace"] == namespace
         key = (namespace, event["metadata"]["name"])
@@ -216,6 +217,29 @@ def test_what_happens_again_during_the_pause_is_counted(recorder: EventRecorder,
     assert api.only["count"] == 2
 
 
+def test_what_happens_again_during_a_failing_call_is_counted(
+    recorder: EventRecorder, api: Api, clock: FakeClock
+) -> None:
+    api.fail_before = [errors.CouldNotAsk("down")]
+    api.during_call = lambda: recorder.event(POD, "Normal", "Started", "x")
+    recorder.event(POD, "Normal", "Started", "x")
+    pause = recorder.step()
+    api.during_call = lambda: None
+    clock.advance(pause)
+    post_all(recorder)
+    assert api.only["count"] == 2
+
+
+def test_a_success_makes_the_next_pause_short_again(recorder: EventRecorder, api: Api, clock: FakeClock) -> None:
+    for _ in range(2):
+        api.fail_before = [errors.CouldNotAsk("down"), errors.CouldNotAsk("down")]
+        recorder.event(POD, "Normal", "Started", "x")
+        for pause in (1.0, 2.0):
+            assert recorder.step() == pause
+            clock.advance(pause)
+        post_all(recorder)
+
+
 def test_a_create_whose_answer_was_lost_is_not_posted_twice(
     recorder: EventRecorder, api: Api, clock: FakeClock
 ) -> None:
@@ -289,14 +313,8 @@ def test_what_is_remembered_is_bounded(recorder: EventRecorder) -> None:
     assert len(recorder._posted) == 4_096
 
 
-def test_a_new_event_wakes_the_loop(recorder: EventRecorder, api: Api, clock: FakeClock) -> None:
-    deaths: list[str] = []
-    group = ThreadGroup(clock, lambda name, error: deaths.append(name))
-    group.add(recorder.loop())
-    group.start()
+def test_a_recorder_with_nothing_to_post_looks_again_within_a_second(recorder: EventRecorder, api: Api) -> None:
+    assert 0 < recorder.step() <= 1.0
     recorder.event(POD, "Normal", "Started", "x")
-    wait_until(lambda: len(api.events) == 1, timeout=10, what="the first event")
-    recorder.event(POD, "Normal", "Stopped", "x")
-    wait_until(lambda: len(api.events) == 2, timeout=10, what="the second event")
-    assert group.stop(10) == []
-    assert deaths == []
+    assert 0 < recorder.step() <= 1.0
+    assert len(api.events) == 1

@@ -46,7 +46,7 @@ class Cluster:
     def resolve(self, *, env: list[Any] | None = None, env_from: list[Any] | None = None) -> Environment:
         container = {"name": "main", "env": env, "envFrom": env_from}
         pod = {
-            "metadata": {"name": "web", "namespace": "shop", "uid": "u-1", "labels": {"app": "web"}},
+            "metadata": {"name": "web", "namespace": "shop", "uid": "u-1", "annotations": {"note": "$(A)"}},
             "spec": {"containers": [container], "nodeName": "saladcloud-node", "serviceAccountName": "default"},
         }
         return environment.resolve(
@@ -167,10 +167,14 @@ def test_what_comes_from_a_source_is_not_expanded(cluster: Cluster) -> None:
     cluster.add_secret("s", a="$(A) $$")
     cluster.add_config_map("c", B="$(A) $$")
     resolved = cluster.resolve(
-        env=[{"name": "A", "value": "x"}, {"name": "S", "valueFrom": secret_key("s", "a")}],
+        env=[
+            {"name": "A", "value": "x"},
+            {"name": "S", "valueFrom": secret_key("s", "a")},
+            {"name": "N", "valueFrom": {"fieldRef": {"fieldPath": "metadata.annotations['note']"}}},
+        ],
         env_from=[{"configMapRef": {"name": "c"}}],
     )
-    assert dict(resolved.variables) == {"B": "$(A) $$", "A": "x", "S": "$(A) $$"}
+    assert dict(resolved.variables) == {"B": "$(A) $$", "A": "x", "S": "$(A) $$", "N": "$(A)"}
 
 
 @pytest.mark.parametrize(

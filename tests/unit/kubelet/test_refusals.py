@@ -67,7 +67,7 @@ def test_an_opted_out_refusal_becomes_an_ignored_field(
     pod = stored_pod(container=container, spec=spec, annotations={IGNORE: f"other, {word.upper()} "})
     verdict = refusals.examine(pod, IDENTITY)
     assert verdict.refusals == []
-    assert any(entry.startswith(begins.rstrip(": ")) for entry in verdict.ignored)
+    assert any(begins.rstrip(": ") in entry for entry in verdict.ignored)
 
 
 def test_a_second_container_is_refused_by_its_name_and_the_text_names_the_injectors_way_out() -> None:
@@ -175,18 +175,6 @@ def test_every_other_volume_is_refused(volume: dict[str, Any]) -> None:
     verdict = refusals.examine(_with_mount(volume, "/data"), IDENTITY)
     assert [refusal.reason for refusal in verdict.refusals] == ["UnsupportedField"]
     assert '"volumes"' in verdict.refusals[0].message
-
-
-@pytest.mark.parametrize(
-    ("path", "is_refused"), [("status.podIP", True), ("status.podIPs", True), ("status.hostIP", False)]
-)
-def test_the_address_of_the_pod_cannot_be_had(path: str, is_refused: bool) -> None:
-    pod = stored_pod(
-        container={"env": [{"name": "IP", "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": path}}}]}
-    )
-    verdict = refusals.examine(pod, IDENTITY)
-    assert bool(verdict.refusals) is is_refused
-    assert verdict.ignored == []
 
 
 def test_a_pod_without_a_spec_is_judged_too() -> None:

@@ -252,6 +252,17 @@ def test_the_rate_never_falls_below_what_polls_need(budget: Budget, clock: FakeC
     assert budget.rate_per_minute() == 30
 
 
+def test_what_came_in_before_a_recovery_came_in_at_the_lower_rate(clock: FakeClock) -> None:
+    budget = Budget(clock, 1_200)
+    for _ in range(10):
+        clock.advance(20)
+        budget.throttled(0.0)
+    assert budget.rate_per_minute() == 30
+    clock.advance(60)
+    assert budget.remaining() == pytest.approx(30)
+    assert budget.rate_per_minute() == 50
+
+
 def test_a_429_empties_the_bucket(budget: Budget, clock: FakeClock) -> None:
     budget.throttled(0.0)
     assert budget.remaining() == 0.0

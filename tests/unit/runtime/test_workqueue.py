@@ -223,6 +223,7 @@ def test_next_due_names_the_earliest_delay(queue: WorkQueue, clock: FakeClock) -
 
 
 def test_pulling_delayed_keys_forward_for_ever_does_not_pile_up_memory(queue: WorkQueue) -> None:
+    queue.add_after("first", 1)
     for round_number in range(20_000):
         queue.add_after(f"key-{round_number % 10}", 600)
         queue.add(f"key-{round_number % 10}")

@@ -1,0 +1,92 @@
+"""The way of a pod to its request, from documents instead of an API server."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Any
+
+from tests.support.gpu_catalog import FixedCatalog
+from virtual_kubelet_salad.errors import NotFound
+from virtual_kubelet_salad.kubelet import pods
+from virtual_kubelet_salad.kubelet.planning import Planner
+from virtual_kubelet_salad.kubelet.provider import Identity, Inputs, Notice, Owner, Plan, Pod
+from virtual_kubelet_salad.saladcloud import container_group, pod_annotations
+
+CLUSTER_ID = "0d3b1c9e-3b7b-4a57-9c39-2f3a5f4a1e11"
+NODE_NAME = "saladcloud-node"
+SETTINGS = container_group.Settings(default_priority="high", max_price_per_hour=Decimal("2"))
+
+_IDENTITY = Identity(
+    name="saladcloud",
+    finalizer=pod_annotations.CONTAINER_GROUP,
+    claim_annotation=pod_annotations.CONTAINER_GROUP,
+    attempt_annotation=pod_annotations.ATTEMPT,
+    ignore_annotation=pod_annotations.IGNORE_UNSUPPORTED,
+    interruption_annotation=pod_annotations.ON_INTERRUPTION,
+    reachable_condition="SaladCloudReachable",
+    container_id_scheme="salad",
+    workload_noun="container group",
+    not_found_reason="ContainerGroupNotFound",
+)
+
+
+class _Documents:
+    """Secrets and ConfigMaps out of a list of documents."""
+
+    def __init__(self, documents: Sequence[Mapping[str, Any]]) -> None:
+        self._documents = documents
+
+    def secret(self, namespace: str, name: str, *, not_before: float) -> Mapping[str, Any]:
+        return self._named("Secret", name)
+
+    def config_map(self, namespace: str, name: str, *, not_before: float) -> Mapping[str, Any]:
+        return self._named("ConfigMap", name)
+
+    def _named(self, kind: str, name: str) -> Mapping[str, Any]:
+        for document in self._documents:
+            if document["kind"] == kind and document["metadata"]["name"] == name:
+                return document
+        raise NotFound(f"{kind} {name}")
+
+
+class _Translation:
+    """The part of a provider that turns pods into requests."""
+
+    identity = _IDENTITY
+
+    def refusals(self, pod: Pod) -> list[Notice]:
+        return container_group.refusals(pod)
+
+    def wanted_secrets(self, pod: Pod) -> tuple[str, ...]:
+        return container_group.wanted_secrets(pod)
+
+    def plan(self, pod: Pod, inputs: Inputs, owner: Owner) -> Plan:
+        return container_group.build(pod, inputs, owner, FixedCatalog(), SETTINGS)
+
+
+def owner_of(pod: Pod, attempt: int = 0) -> Owner:
+    image = str(pods.container(pod).get("image", ""))
+    return Owner(
+        cluster_id=CLUSTER_ID,
+        node=NODE_NAME,
+        namespace=pods.namespace(pod),
+        pod=pods.name(pod),
+        uid=pods.uid(pod),
+        attempt=attempt,
+        image_hash=hashlib.sha256(image.encode()).hexdigest()[:16],
+    )
+
+
+def planned(pod: Pod, documents: Sequence[Mapping[str, Any]] = ()) -> tuple[Plan, tuple[Notice, ...]]:
+    """The plan for a pod and all the notices on its way. Raises what the kubelet would see."""
+    planner = Planner(
+        provider=_Translation(),  # type: ignore[arg-type]
+        sources=_Documents(documents),  # type: ignore[arg-type]
+        node_name=NODE_NAME,
+        host_ip="10.1.2.3",
+    )
+    ignored = planner.refuse(pod)
+    plan = planner.plan(pod, owner_of(pod), first_seen=0.0)
+    return plan, (*ignored, *plan.notices)

@@ -1,0 +1,120 @@
+"""A pod goes only after its workload, in whatever order things happen; a claim in doubt is settled by asking."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from tests.support.in_memory_provider import IDENTITY
+from tests.support.kubelet_world import KubeletWorld
+from tests.support.model_transport import lost_answer
+from virtual_kubelet_salad import errors
+
+
+@pytest.mark.parametrize("grace", [None, 0, 600])
+def test_a_deleted_pod_goes_only_after_its_workload(world: KubeletWorld, grace: int | None) -> None:
+    world.create_pod()
+    world.settle()
+    world.provider.run(world.box_name())
+    world.wake()
+    world.settle()
+    world.delete_pod(grace=grace)
+    world.settle(1.0)
+    assert world.provider.boxes == {}
+    assert world.pod() is not None
+    world.settle(30.0)
+    assert world.pod() is None
+
+
+def test_a_pod_deleted_before_its_create_goes_without_one(world: KubeletWorld) -> None:
+    world.create_pod()
+    world.step()
+    world.delete_pod()
+    world.settle(30.0)
+    assert world.pod() is None
+    assert world.provider.count("create") == 0
+
+
+def test_a_pod_deleted_during_an_unsettled_create_waits_for_it(world: KubeletWorld) -> None:
+    def lose(call: str, name: str, applied: bool) -> None:
+        if call == "create" and not applied:
+            raise lost_answer()
+
+    world.provider.fail = lose
+    world.create_pod()
+    world.step(), world.step()
+    assert world.provider.count("create") == 1
+    world.delete_pod(grace=0)
+    world.settle(100.0)
+    assert world.pod() is not None
+    world.settle(60.0)
+    assert world.pod() is None
+
+
+def test_a_deleted_pod_stays_while_the_cloud_cannot_be_asked(world: KubeletWorld) -> None:
+    world.create_pod()
+    world.settle()
+
+    def outage(call: str, name: str, applied: bool) -> None:
+        raise errors.CouldNotAsk("down")
+
+    world.provider.fail = outage
+    world.delete_pod(grace=0)
+    world.settle(3_600.0)
+    assert world.pod() is not None
+    world.provider.fail = lambda call, name, applied: None
+    world.settle(700.0)
+    assert world.pod() is None
+    assert world.provider.boxes == {}
+
+
+def test_foreign_finalizers_keep_the_object_but_not_the_workload(world: KubeletWorld) -> None:
+    world.create_pod(metadata={"finalizers": ["example.com/keep"]})
+    world.settle()
+    world.delete_pod()
+    world.settle(60.0)
+    assert world.provider.boxes == {}
+    assert (world.pod() or {})["metadata"]["finalizers"] == ["example.com/keep"]
+
+
+def test_an_edited_claim_is_repaired_and_nothing_is_created_twice(world: KubeletWorld) -> None:
+    world.create_pod()
+    world.settle()
+    edited = {IDENTITY.claim_annotation: "here/other", IDENTITY.attempt_annotation: "3"}
+    world.patch_pod({"metadata": {"annotations": edited}})
+    world.settle(30.0)
+    assert (world.pod() or {})["metadata"]["annotations"][IDENTITY.attempt_annotation] == "0"
+    assert world.provider.count("create") == 1
+
+
+def test_a_removed_claim_annotation_does_not_leak_the_workload(world: KubeletWorld) -> None:
+    world.create_pod()
+    world.settle()
+    world.patch_pod({"metadata": {"annotations": {IDENTITY.claim_annotation: None, IDENTITY.attempt_annotation: None}}})
+    world.delete_pod(grace=0)
+    world.settle(200.0)
+    assert world.pod() is None
+    assert world.provider.boxes == {}
+
+
+def test_a_claim_in_another_project_changes_nothing(world: KubeletWorld) -> None:
+    world.create_pod()
+    world.settle()
+    world.provider.place = "elsewhere"
+    world.start()
+    calls = len(world.provider.calls)
+    world.delete_pod(grace=0)
+    world.settle(600.0)
+    assert len(world.provider.calls) == calls
+    assert world.pod() is not None
+
+
+def test_dataclasses_of_the_seam_show_no_secret_in_their_repr(world: KubeletWorld) -> None:
+    world.create_pod(container={"env": [{"name": "A", "value": "canary"}]})
+    pod = world.pod() or {}
+    planner = world.daemon.pod_sync._on.planner
+    plan = planner.plan(pod, world.daemon.pod_sync._on.claims.owner(pod, 0), first_seen=0.0)
+    assert "canary" in str(plan.request)
+    assert "canary" not in repr(plan)
+    assert dataclasses.is_dataclass(plan)

@@ -1,0 +1,186 @@
+"""A pod follows what the cloud says of its workload, and an exit is what the restart policy makes of it."""
+
+from __future__ import annotations
+
+import datetime
+
+import pytest
+
+from tests.support.in_memory_provider import IDENTITY
+from tests.support.kubelet_world import KubeletWorld, holds_finalizer
+from virtual_kubelet_salad import errors
+from virtual_kubelet_salad.kubelet.provider import Ending, State
+
+
+def ending(world: KubeletWorld, code: int, *, interruption: bool = False, instance: str = "1") -> Ending:
+    now = world.clock.now().replace(microsecond=0)
+    reason = "Interrupted" if interruption else ("Completed" if code == 0 else "Error")
+    return Ending(f"memory://{instance}", now, now + datetime.timedelta(seconds=1), code, reason, "", interruption)
+
+
+def test_could_not_ask_changes_nothing(world: KubeletWorld) -> None:
+    world.create_pod()
+    world.settle()
+    world.provider.run(world.box_name())
+    world.wake()
+    world.settle()
+    before = world.pod()
+
+    def outage(call: str, name: str, applied: bool) -> None:
+        raise errors.CouldNotAsk("down")
+
+    world.provider.fail = outage
+    world.wake()
+    world.settle(3_600.0)
+    assert world.pod() == before
+
+
+def test_one_not_found_is_not_gone(world: KubeletWorld) -> None:
+    world.create_pod()
+    world.settle()
+    world.provider.run(world.box_name())
+    world.wake()
+    world.settle()
+    name = world.box_name()
+    box = world.provider.boxes.pop(name)
+    world.wake()
+    world.settle(2.0)
+    assert world.status()["phase"] == "Running"
+    world.provider.boxes[name] = box
+    world.settle(60.0)
+    assert world.status()["phase"] == "Running"
+
+
+def test_a_vanished_workload_fails_the_pod(world: KubeletWorld) -> None:
+    world.create_pod()
+    world.settle()
+    world.provider.run(world.box_name())
+    world.wake()
+    world.settle()
+    world.provider.boxes.clear()
+    world.wake()
+    world.settle(30.0)
+    assert (world.status()["phase"], world.status()["reason"]) == ("Failed", "BoxNotFound")
+    assert world.container()["state"]["terminated"]["exitCode"] == 137
+    assert not holds_finalizer(world.pod() or {})
+
+
+def test_a_failed_image_is_deleted_and_tried_again_with_the_next_attempt(world: KubeletWorld) -> None:
+    world.create_pod()
+    world.settle()
+    first = world.box_name()
+    world.provider.change(first, state=State.FAILED, message="manifest unknown")
+    world.wake()
+    world.settle(20.0)
+    assert world.waiting_reason() == "ImagePullBackOff"
+    assert "manifest unknown" in world.status()["message"]
+    assert world.provider.boxes == {}
+    world.settle(90.0)
+    assert (world.pod() or {})["metadata"]["annotations"][IDENTITY.attempt_annotation] == "1"
+    assert world.box_name() != first
+    assert world.status()["phase"] == "Pending"
+
+
+def test_the_node_controllers_not_ready_is_set_right(world: KubeletWorld) -> None:
+    world.create_pod()
+    world.settle()
+    world.provider.run(world.box_name())
+    world.wake()
+    world.settle()
+    blip = {"type": "Ready", "status": "False", "reason": "NodeNotReady"}
+    world.patch_pod({"status": {"conditions": [blip]}}, subresource="/status")
+    world.settle()
+    conditions = {condition["type"]: condition["status"] for condition in world.status()["conditions"]}
+    assert conditions["Ready"] == "True"
+
+
+def test_a_stopped_workload_that_never_ran_is_started(world: KubeletWorld) -> None:
+    world.create_pod()
+    world.settle()
+    world.provider.change(world.box_name(), state=State.STOPPED)
+    world.wake()
+    world.settle(1.0)
+    assert world.provider.count("start") == 1
+
+
+def test_an_image_changed_in_place_is_patched_once(world: KubeletWorld) -> None:
+    world.create_pod()
+    world.settle()
+    world.provider.run(world.box_name())
+    world.wake()
+    world.settle()
+    world.patch_pod({"spec": {"containers": [{"name": "main", "image": "image:2"}]}})
+    world.settle(30.0)
+    assert world.provider.count("update") == 1
+    assert world.provider.boxes[world.box_name()].image == "image:2"
+
+
+@pytest.mark.parametrize(("code", "phase"), [(0, "Succeeded"), (3, "Failed")])
+def test_a_job_pod_ends_with_its_exit_code_and_its_workload_goes(world: KubeletWorld, code: int, phase: str) -> None:
+    world.create_pod(restartPolicy="Never")
+    world.settle()
+    world.provider.run(world.box_name())
+    world.wake()
+    world.settle()
+    world.provider.change(world.box_name(), endings=(ending(world, code),))
+    world.wake()
+    world.settle(30.0)
+    assert world.status()["phase"] == phase
+    assert world.container()["state"]["terminated"]["exitCode"] == code
+    assert world.provider.boxes == {}
+    assert not holds_finalizer(world.pod() or {})
+    assert world.container()["restartCount"] == 0
+
+
+def test_an_exit_under_always_is_one_restart(world: KubeletWorld) -> None:
+    world.create_pod()
+    world.settle()
+    world.provider.run(world.box_name())
+    world.wake()
+    world.settle()
+    world.provider.change(world.box_name(), endings=(ending(world, 1),), run=None, is_running=True)
+    world.step(), world.wake(), world.step()
+    world.provider.change(world.box_name(), endings=())
+    world.provider.run(world.box_name(), instance="2")
+    world.wake()
+    world.settle()
+    assert world.container()["restartCount"] == 1
+    assert world.container()["lastState"]["terminated"]["exitCode"] == 1
+    assert world.container()["containerID"] == "memory://2"
+
+
+def test_an_interruption_is_no_restart(world: KubeletWorld) -> None:
+    world.create_pod()
+    world.settle()
+    world.provider.run(world.box_name())
+    world.wake()
+    world.settle()
+    lost = (ending(world, 137, interruption=True),)
+    world.provider.change(world.box_name(), endings=lost, run=None, is_running=False, reason="Reallocating")
+    world.wake()
+    world.step()
+    assert world.waiting_reason() == "Reallocating"
+    assert world.status()["phase"] == "Running"
+    assert world.container()["restartCount"] == 0
+    assert world.container()["lastState"]["terminated"]["reason"] == "Interrupted"
+
+
+def test_an_interruption_under_never_fails_the_pod_as_a_disruption(world: KubeletWorld) -> None:
+    world.create_pod(restartPolicy="Never")
+    world.settle()
+    world.provider.run(world.box_name())
+    world.wake()
+    world.settle()
+    world.provider.change(world.box_name(), endings=(ending(world, 137, interruption=True),), run=None)
+    world.wake()
+    world.settle(30.0)
+    assert (world.status()["phase"], world.status()["reason"]) == ("Failed", "Interrupted")
+    assert {"DisruptionTarget"} <= {condition["type"] for condition in world.status()["conditions"]}
+    assert world.provider.boxes == {}
+
+
+def test_the_active_deadline_is_enforced(world: KubeletWorld) -> None:
+    world.create_pod(restartPolicy="Never", activeDeadlineSeconds=60)
+    world.settle(90.0)
+    assert world.status()["reason"] == "DeadlineExceeded"
+    assert world.provider.boxes == {}

@@ -1,0 +1,171 @@
+"""From the first sight of a pod to a workload: refuse, wait, claim, create, and what uncertain creates lead to."""
+
+from __future__ import annotations
+
+
+from tests.support.in_memory_provider import IDENTITY, Box
+from tests.support.kubelet_world import NAMESPACE, KubeletWorld, holds_finalizer
+from tests.support.model_transport import lost_answer
+from virtual_kubelet_salad.kubelet.provider import Notice, Owner, State, Workload
+
+
+def test_a_pod_is_claimed_before_its_workload_is_created(world: KubeletWorld) -> None:
+    world.create_pod()
+    held_at_create: list[bool] = []
+
+    def look(call: str, name: str, applied: bool) -> None:
+        if call == "create" and not applied:
+            held_at_create.append(holds_finalizer(world.pod() or {}))
+
+    world.provider.fail = look
+    world.settle()
+    assert held_at_create == [True]
+    annotations = (world.pod() or {})["metadata"]["annotations"]
+    assert annotations[IDENTITY.claim_annotation] == f"here/{world.box_name()}"
+    assert annotations[IDENTITY.attempt_annotation] == "0"
+
+
+def test_a_running_workload_makes_the_pod_running_and_ready(world: KubeletWorld) -> None:
+    world.create_pod()
+    world.settle()
+    assert world.waiting_reason() == "Allocating"
+    world.provider.run(world.box_name())
+    world.wake()
+    world.settle()
+    assert world.status()["phase"] == "Running"
+    conditions = {condition["type"]: condition["status"] for condition in world.status()["conditions"]}
+    assert conditions["Ready"] == conditions["ContainersReady"] == conditions["Initialized"] == "True"
+    assert world.container()["containerID"] == "memory://1"
+    assert world.status()["hostIP"] == "192.0.2.7"
+    assert "podIP" not in world.status()
+
+
+def test_a_settled_pod_costs_no_write(world: KubeletWorld) -> None:
+    world.create_pod()
+    world.settle()
+    world.provider.run(world.box_name())
+    world.wake()
+    world.settle()
+    before = (world.pod() or {})["metadata"]["resourceVersion"]
+    world.wake()
+    world.settle()
+    assert (world.pod() or {})["metadata"]["resourceVersion"] == before
+
+
+def test_a_missing_secret_keeps_the_pod_waiting_until_it_appears(world: KubeletWorld) -> None:
+    reference = {"name": "TOKEN", "valueFrom": {"secretKeyRef": {"name": "tokens", "key": "t"}}}
+    world.create_pod(container={"env": [reference]})
+    world.settle()
+    assert world.waiting_reason() == "CreateContainerConfigError"
+    assert not holds_finalizer(world.pod() or {})
+    assert "MandatorySecretNotFound" in world.event_reasons()
+    secret = {"metadata": {"name": "tokens"}, "data": {"t": "czNjcjN0"}}
+    world.model.handle("POST", f"/api/v1/namespaces/{NAMESPACE}/secrets", {}, secret)
+    world.settle(15.0)
+    assert world.provider.count("create") == 1
+
+
+def test_a_refused_pod_says_why_and_costs_no_request(world: KubeletWorld) -> None:
+    world.provider.refused = [Notice("Warning", "UnsupportedPodSpec", "no such thing here")]
+    world.create_pod()
+    world.settle(600.0)
+    assert world.waiting_reason() == "UnsupportedPodSpec"
+    assert "no such thing here" in world.status()["message"]
+    assert world.provider.calls == []
+
+
+def test_a_refused_pod_of_a_job_fails(world: KubeletWorld) -> None:
+    world.provider.refused = [Notice("Warning", "UnsupportedPodSpec", "no such thing here")]
+    world.create_pod(restartPolicy="Never")
+    world.settle()
+    assert world.status()["phase"] == "Failed"
+    assert world.status()["reason"] == "UnsupportedPodSpec"
+
+
+def test_a_pod_that_another_kubelet_started_gets_no_workload(world: KubeletWorld) -> None:
+    world.create_pod()
+    started = {"name": "main", "image": "i", "imageID": "", "ready": True, "restartCount": 0, "started": True}
+    running = {"state": {"running": {"startedAt": "2026-01-01T00:00:00Z"}}, "containerID": "containerd://x"}
+    world.patch_pod({"status": {"containerStatuses": [{**started, **running}]}}, subresource="/status")
+    world.settle()
+    assert world.status()["reason"] == "UnclaimedPod"
+    assert "NotStartedByThisNode" in world.event_reasons()
+    assert world.provider.count("create") == 0
+
+
+def test_a_daemonset_pod_is_reported_ready_without_a_workload(world: KubeletWorld) -> None:
+    owner = {"apiVersion": "apps/v1", "kind": "DaemonSet", "name": "d", "uid": "u", "controller": True}
+    world.create_pod(metadata={"ownerReferences": [owner]})
+    world.settle()
+    assert (world.status()["phase"], world.status()["reason"]) == ("Running", "NotRunOnVirtualNode")
+    assert not holds_finalizer(world.pod() or {})
+    assert world.provider.calls == []
+    world.delete_pod()
+    world.settle()
+    assert world.pod() is None
+
+
+def test_a_create_whose_answer_is_lost_is_adopted(world: KubeletWorld) -> None:
+    def lose(call: str, name: str, applied: bool) -> None:
+        if call == "create" and applied:
+            raise lost_answer()
+
+    world.provider.fail = lose
+    world.create_pod()
+    world.settle(30.0)
+    assert world.provider.count("create") == 1
+    assert world.waiting_reason() == "Allocating"
+
+
+def test_an_unsettled_create_that_was_not_applied_is_repeated_only_after_it_has_settled(world: KubeletWorld) -> None:
+    def lose(call: str, name: str, applied: bool) -> None:
+        if call == "create" and not applied and world.provider.count("create") == 1:
+            raise lost_answer()
+
+    world.provider.fail = lose
+    world.create_pod()
+    world.settle(100.0)
+    assert world.provider.count("create") == 1
+    world.settle(60.0)
+    assert world.provider.count("create") == 2
+    assert len(world.provider.boxes) == 1
+
+
+def test_a_restart_between_claim_and_create_waits_before_it_creates(world: KubeletWorld) -> None:
+    world.create_pod()
+    world.step()
+    assert holds_finalizer(world.pod() or {})
+    world.start()
+    world.settle(100.0)
+    assert world.provider.count("create") == 0
+    world.settle(60.0)
+    assert world.provider.count("create") == 1
+
+
+def test_a_restart_after_the_create_adopts_without_a_create(world: KubeletWorld) -> None:
+    world.create_pod()
+    world.settle()
+    world.start()
+    world.settle(300.0)
+    assert world.provider.count("create") == 1
+
+
+def test_a_used_up_name_leads_to_the_next_attempt(world: KubeletWorld) -> None:
+    pod = world.create_pod()
+    name = world.provider.workload_name("cluster", "web", pod["metadata"]["uid"], 0)
+    world.provider.used_names.add(name)
+    world.settle(200.0)
+    assert (world.pod() or {})["metadata"]["annotations"][IDENTITY.attempt_annotation] == "1"
+    assert len(world.provider.boxes) == 1
+
+
+def test_somebody_elses_workload_under_our_name_is_left_alone(world: KubeletWorld) -> None:
+    pod = world.create_pod()
+    name = world.provider.workload_name("cluster", "web", pod["metadata"]["uid"], 0)
+    owner = Owner("another-cluster", "n", "ns", "p", "u", 0, "")
+    world.provider.boxes[name] = Box(owner, Workload(name, owner, State.RUNNING))
+    world.provider.used_names.add(name)
+    world.settle(300.0)
+    assert name in world.provider.boxes
+    assert len(world.provider.boxes) == 2
+    assert ("delete", name) not in world.provider.calls

@@ -1,0 +1,270 @@
+"""The composition root: builds everything from a `Config`, starts it in order, and stops it in order.
+
+Start: HTTP server (so that probes are answered) → the API server is asked who it is → informer → threads. Stop, inside
+`--shutdown-timeout`: not ready → queue closed → threads finish their one call → informer → leader's lease released →
+HTTP server. Pods keep running. The first root thread that dies ends the process with a non-zero code and a dump of all
+stacks: a daemon with a missing part is worse than one that is started anew.
+"""
+
+from __future__ import annotations
+
+import collections
+import faulthandler
+import logging
+import socket
+import sys
+import threading
+import uuid
+from collections.abc import Callable, Mapping
+from typing import TypeVar
+
+import virtual_kubelet_salad
+from virtual_kubelet_salad import daemon, errors, health_api
+from virtual_kubelet_salad.config import Config
+from virtual_kubelet_salad.daemon import Daemon
+from virtual_kubelet_salad.kube.client import ApiServer, OfficialTransport, load_configuration
+from virtual_kubelet_salad.kube.events import EventRecorder
+from virtual_kubelet_salad.kube.informer import PodInformer
+from virtual_kubelet_salad.kube.leader import LeaderElector
+from virtual_kubelet_salad.kubelet import pods
+from virtual_kubelet_salad.kubelet.node import NodeSettings, Taint
+from virtual_kubelet_salad.metrics import Metrics
+from virtual_kubelet_salad.runtime.clock import Clock, SystemClock
+from virtual_kubelet_salad.runtime.threads import Loop, ThreadGroup
+from virtual_kubelet_salad.saladcloud import provider as saladcloud
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+EXIT_STOPPED = 0
+EXIT_FAILED = 1
+COMPONENT = "virtual-kubelet-salad"
+LEADER_NAMESPACE = "kube-system"
+# The lease and the election wait for nobody and give up on a call well before the next is due.
+HEARTBEAT_TIMEOUT_SECONDS = 5.0
+ELECTION_TIMEOUT_SECONDS = 4.0
+ELECTION_BOUND_SECONDS = 30.0
+INFORMER_CHECK_SECONDS = 2.0
+INFORMER_CHECK_BOUND_SECONDS = 30.0
+FIRST_ANSWER_RETRY_SECONDS = 2.0
+
+
+def run(config: Config, stop_requested: threading.Event) -> int:
+    """Runs the daemon until `stop_requested` is set or a part of it dies; the exit code. Raises `errors.Error` when
+    it cannot start.
+    """
+    return _Process(config, stop_requested).run()
+
+
+class _Process:
+    """One daemon process."""
+
+    def __init__(self, config: Config, stop_requested: threading.Event) -> None:
+        self._config = config
+        self._stop_requested = stop_requested
+        self._clock: Clock = SystemClock()
+        self._metrics = Metrics.in_new_registry()
+        self._exit_code = EXIT_STOPPED
+        self._group = ThreadGroup(self._clock, self._on_death)
+        self._not_ready: Callable[[], list[str]] = lambda: ["the API server has not answered yet"]
+        self._elector: LeaderElector | None = None
+
+    def run(self) -> int:
+        config = self._config
+        kubernetes = load_configuration(config.kubeconfig, clock=self._clock)
+        app = health_api.health_app(
+            self._metrics.registry,
+            lambda: self._group.stale(self._clock.monotonic()),
+            lambda: self._not_ready(),
+        )
+        try:
+            health = health_api.HealthServer((config.metrics_address.host, config.metrics_address.port), app)
+        except OSError as error:
+            raise errors.Error(f"--metrics-address cannot be listened on: {error.strerror}") from None
+        transports = [OfficialTransport(kubernetes, pool_size=config.workers + 6)]
+        try:
+            health.start()
+            log.info("health and metrics served address=%s:%d", *health.address)
+            transports += [OfficialTransport(kubernetes, pool_size=1) for _ in range(3)]
+            self._serve(transports)
+        finally:
+            health.stop()
+            for transport in transports:
+                transport.close()
+        return self._exit_code
+
+    def _serve(self, transports: list[OfficialTransport]) -> None:
+        config, clock = self._config, self._clock
+        api = ApiServer(transports[0], self._observe, clock=clock, before_write=self._check_leadership)
+        identity = self._first_answer(lambda: (config.cluster_id or api.cluster_uid(), api.version()))
+        if identity is None:
+            return
+        cluster_id, version = identity
+        lease_api = ApiServer(
+            transports[1],
+            self._observe,
+            clock=clock,
+            timeout=HEARTBEAT_TIMEOUT_SECONDS,
+            before_write=self._check_leadership,
+        )
+        settings = _settings(config, cluster_id, str(version.get("gitVersion", "")))
+        recorder = EventRecorder(api, clock, COMPONENT, config.nodename)
+        provider = saladcloud.build(
+            config, cluster_id, clock, self._metrics, before_write=self._check_leadership, is_active=self._is_active
+        )
+        parts = daemon.build(
+            settings,
+            api=api,
+            lease_api=lease_api,
+            provider=provider,
+            recorder=recorder,
+            clock=clock,
+            metrics=self._metrics,
+            is_active=self._is_active,
+        )
+        self._add_loops(parts, transports[2])
+        informer = PodInformer(transports[3], parts.cache, clock, config.nodename, on_death=self._on_death)
+        self._group.add(
+            Loop(
+                "informer check",
+                _every(INFORMER_CHECK_SECONDS, informer.ensure_running),
+                bound_seconds=INFORMER_CHECK_BOUND_SECONDS,
+            )
+        )
+        self._metrics.collect_from(lambda: self._refresh_metrics(parts, informer))
+        self._not_ready = lambda: self._reasons_not_ready(parts)
+        log.info(
+            "starting version=%s node=%s cluster_id=%s workers=%d",
+            virtual_kubelet_salad.__version__,
+            config.nodename,
+            cluster_id,
+            config.workers,
+        )
+        informer.start()
+        self._group.start()
+        self._stop_requested.wait()
+        self._stop(parts, informer)
+
+    def _add_loops(self, parts: Daemon, election_transport: OfficialTransport) -> None:
+        config = self._config
+        if config.leader_elect:
+            self._elector = LeaderElector(
+                ApiServer(election_transport, self._observe, clock=self._clock, timeout=ELECTION_TIMEOUT_SECONDS),
+                self._clock,
+                namespace=LEADER_NAMESPACE,
+                name=f"{COMPONENT}-{config.nodename}",
+                identity=config.leader_identity or f"{socket.gethostname()}-{uuid.uuid4().hex[:8]}",
+                on_gained=lambda: log.info("leading node=%s", config.nodename),
+                on_lost=self._on_leadership_lost,
+            )
+            self._group.add(Loop("leader", self._elector.step, bound_seconds=ELECTION_BOUND_SECONDS))
+        for loop in parts.loops:
+            self._group.add(loop)
+
+    def _stop(self, parts: Daemon, informer: PodInformer) -> None:
+        self._not_ready = lambda: ["stopping"]
+        parts.queue.shut_down()
+        hanging = self._group.stop(self._config.shutdown_timeout)
+        if hanging:
+            log.error("threads hang and are left behind threads=%s", ", ".join(hanging))
+            faulthandler.dump_traceback(file=sys.stderr)
+            self._exit_code = EXIT_FAILED
+        informer.stop()
+        if self._elector is not None:
+            self._elector.release()
+        log.info("stopped exit_code=%d", self._exit_code)
+
+    def _first_answer(self, ask: Callable[[], T]) -> T | None:
+        """Asks until there is an answer; None when the stop came first."""
+        while not self._stop_requested.is_set():
+            try:
+                return ask()
+            except errors.Error as error:
+                log.warning("the API server does not answer yet reason=%s", error)
+            self._stop_requested.wait(FIRST_ANSWER_RETRY_SECONDS)
+        return None
+
+    # -- leadership ---------------------------------------------------------------------------------------------------
+
+    def _is_active(self) -> bool:
+        return self._elector is None or self._elector.is_leader()
+
+    def _check_leadership(self) -> None:
+        """Right before every write: after a freeze at most the calls that are past this line go out."""
+        if not self._is_active():
+            raise errors.NotLeader("another replica leads")
+
+    def _on_leadership_lost(self, reason: str) -> None:
+        log.error("leadership lost, the process ends reason=%s", reason)
+        self._exit_code = EXIT_FAILED
+        self._stop_requested.set()
+
+    def _on_death(self, name: str, cause: BaseException | None) -> None:
+        log.critical("thread died, the process ends thread=%s", name, exc_info=cause)
+        faulthandler.dump_traceback(file=sys.stderr)
+        self._exit_code = EXIT_FAILED
+        self._stop_requested.set()
+
+    # -- what is told about it ----------------------------------------------------------------------------------------
+
+    def _reasons_not_ready(self, parts: Daemon) -> list[str]:
+        reasons = []
+        if not parts.cache.has_synced.is_set():
+            reasons.append("the pods of this node have not been listed yet")
+        if self._is_active() and not parts.node_status.is_registered.is_set():
+            reasons.append("the node has not been registered yet")
+        return reasons
+
+    def _observe(self, verb: str, resource: str, code: str, seconds: float) -> None:
+        self._metrics.api_request(verb, resource, int(code) if code.isdigit() else None, seconds)
+
+    def _refresh_metrics(self, parts: Daemon, informer: PodInformer) -> None:
+        metrics = self._metrics
+        depth = parts.queue.depth()
+        metrics.observe_queue(depth.normal, depth.urgent, parts.queue.longest_lag())
+        metrics.cache_age_seconds(parts.cache.age_seconds())
+        metrics.pods_by_phase(collections.Counter(pods.phase(pod) for pod in parts.cache.all()))
+        metrics.lease_age_seconds(parts.heartbeat.age_seconds())
+        metrics.thread_ages(self._group.ages())
+        metrics.brake_active(parts.brake.is_engaged())
+        for condition, status in parts.node_status.conditions.items():
+            metrics.node_condition(condition, status)
+
+
+def _settings(config: Config, cluster_id: str, server_version: str) -> daemon.Settings:
+    taint = None if config.disable_taint else Taint(config.taint_key, config.taint_value, config.taint_effect)
+    fixed: Mapping[str, str] = dict(config.capacity or ())
+    return daemon.Settings(
+        node=NodeSettings(
+            name=config.nodename,
+            address=config.node_ip or _own_address(),
+            kubelet_port=config.kubelet_port,
+            taint=taint,
+            kubelet_version=server_version,
+            max_pods=config.max_pods,
+            fixed_capacity=fixed,
+        ),
+        cluster_id=cluster_id,
+        workers=config.workers,
+        heartbeat_seconds=config.heartbeat_interval,
+        create_settle_seconds=config.create_settle,
+        daemonset_pods_are_ready=config.daemonset_pods == "ready",
+        namespaces=frozenset(config.namespaces or ()),
+    )
+
+
+def _every(seconds: float, action: Callable[[], None]) -> Callable[[], float]:
+    def step() -> float:
+        action()
+        return seconds
+
+    return step
+
+
+def _own_address() -> str:
+    """The address of this pod or machine, as its own host name resolves; loopback when it does not."""
+    try:
+        return socket.gethostbyname(socket.gethostname())
+    except OSError:
+        return "127.0.0.1"
