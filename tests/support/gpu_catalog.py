@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from decimal import Decimal
 
-from virtual_kubelet_salad.saladcloud.catalog import GpuClass
+from virtual_kubelet_salad.saladcloud.models import GpuClass
 
 PRIORITIES = ("high", "medium", "low", "batch")
 GIB = 2**30

@@ -13,7 +13,6 @@ from collections.abc import Callable
 from typing import Any
 
 
-
 class Treatment(enum.Enum):
     """What becomes of a field; the value is the word in the published table."""
 
