@@ -74,7 +74,7 @@ RULES = Rules(
     },
     may_catch_everything=frozenset({"runtime.threads", "kubelet.worker", "health_api", "kube.sources"}),
     may_read_clocks=frozenset({"runtime.clock"}),
-    no_postponed_annotations=frozenset({"kube.informer"}),
+    no_postponed_annotations=frozenset({"kube.informer", "kube.pod_source"}),
 )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import random
 import threading
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -84,11 +85,14 @@ def build(
     clock: Clock,
     metrics: Metrics,
     is_active: Callable[[], bool] = lambda: True,
+    jitter: random.Random | None = None,
 ) -> Daemon:
-    """Wires the parts. `is_active` tells whether this replica may work (leads); standbys only watch."""
+    """Wires the parts. `is_active` tells whether this replica may work (leads); standbys only watch. `jitter` spreads
+    retries.
+    """
     identity = provider.identity
     cache = PodCache(clock)
-    queue = WorkQueue(clock)
+    queue = WorkQueue(clock, jitter=jitter)
     claims = Claims(provider, settings.cluster_id, settings.node.name)
     brake = Brake(clock, lambda text: recorder.event(_node_reference(settings, node_status), "Warning", "Brake", text))
     node_status = NodeStatus(api, clock, settings.node, identity, lambda: _facts(cache, provider, clock))

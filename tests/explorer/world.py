@@ -7,6 +7,7 @@ Everything runs in one thread under a fake clock. Whatever reaches SaladCloud or
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -18,8 +19,10 @@ from virtual_kubelet_salad import daemon, errors
 from virtual_kubelet_salad.kube.client import ApiServer
 from virtual_kubelet_salad.kube.events import EventRecorder
 from virtual_kubelet_salad.kubelet.node import NodeSettings
+from virtual_kubelet_salad.kubelet.provider import Owner
 from virtual_kubelet_salad.metrics import Metrics
 from virtual_kubelet_salad.runtime.threads import Loop
+from virtual_kubelet_salad.saladcloud import owner
 from virtual_kubelet_salad.saladcloud.provider import SaladCloudProvider
 from virtual_kubelet_salad.sandbox.api_model import ApiServerModel
 from virtual_kubelet_salad.sandbox.salad_model import SaladCloudModel
@@ -44,6 +47,7 @@ class World:
     """Models, daemon and judgement. `boot` starts a new daemon process that knows nothing of the old one."""
 
     def __init__(self, seed: int) -> None:
+        self.seed = seed
         self.clock = FakeClock()
         self.api_model = ApiServerModel(self.clock, seed=seed)
         self.cloud = SaladCloudModel(self.clock, FAST, seed)
@@ -79,6 +83,7 @@ class World:
             recorder=recorder,
             clock=self.clock,
             metrics=metrics,
+            jitter=random.Random(self.seed + self.boots),
         )
         self.loops: dict[str, Loop] = {
             loop.name: loop for loop in self.daemon.loops if not loop.name.startswith("worker")
@@ -157,13 +162,14 @@ class World:
         self._meet_fate(True)
 
     def _judge_create(self, body: Any) -> None:
-        owner = json.loads(body["container"]["environment_variables"]["SALAD_VK_OWNER"])
-        pod = self._pod(owner["uid"])
+        record = owner.decode(body["container"]["environment_variables"][owner.SALAD_VK_OWNER])
+        assert record is not None
+        pod = self._pod(record.uid)
         if pod is None or FINALIZER not in pod["metadata"].get("finalizers", []):
             raise Violation("I4", f"create of {body['name']} without a claim")
-        if pod["metadata"]["annotations"].get(ATTEMPT) != str(owner["attempt"]):
+        if pod["metadata"]["annotations"].get(ATTEMPT) != str(record.attempt):
             raise Violation(
-                "I1", f"create of attempt {owner['attempt']}, but {pod['metadata']['annotations']} is claimed"
+                "I1", f"create of attempt {record.attempt}, but {pod['metadata']['annotations']} is claimed"
             )
 
     def _judge_delete(self, name: str) -> None:
@@ -215,8 +221,8 @@ class World:
         name = f"somebody-elses-{number}"
         container: dict[str, Any] = {"image": "theirs", "resources": {"cpu": 1, "memory": 1024}}
         if number == 1:
-            record = {"v": 1, "cluster": "another", "node": NODE, "ns": "d", "pod": "p", "uid": "x", "attempt": 0}
-            container["environment_variables"] = {"SALAD_VK_OWNER": json.dumps(record)}
+            others = Owner("another", NODE, "default", "theirs", "uid-of-theirs", 0, "")
+            container["environment_variables"] = {owner.SALAD_VK_OWNER: owner.encode(others)}
         body = {
             "name": name,
             "autostart_policy": True,

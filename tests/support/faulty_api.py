@@ -202,7 +202,8 @@ class _Handler(BaseHTTPRequestHandler):
         if fault is not None:
             fault(self)
         elif "watch" in query:
-            self.send_watch(int(query["resourceVersion"]), float(query["timeoutSeconds"]))
+            wants_bookmark = query.get("allowWatchBookmarks") == "true"
+            self.send_watch(int(query["resourceVersion"]), float(query["timeoutSeconds"]), wants_bookmark)
         else:
             self.send_page(int(query["limit"]), query.get("continue"))
 
@@ -242,7 +243,7 @@ class _Handler(BaseHTTPRequestHandler):
     def send_event(self, event: object) -> None:
         self.send_chunk(json.dumps(event).encode() + b"\n")
 
-    def send_watch(self, version: int, timeout: float) -> None:
+    def send_watch(self, version: int, timeout: float, with_bookmark: bool) -> None:
         owner = self.server.owner
         deadline = time.monotonic() + timeout
         self.begin_stream()
@@ -264,7 +265,9 @@ class _Handler(BaseHTTPRequestHandler):
                 version = number
         else:
             return
-        self.send_event({"type": "BOOKMARK", "object": {"kind": "Pod", "metadata": {"resourceVersion": str(latest)}}})
+        if with_bookmark:
+            bookmark = {"kind": "Pod", "metadata": {"resourceVersion": str(latest)}}
+            self.send_event({"type": "BOOKMARK", "object": bookmark})
         self.send_chunk(b"")
 
     def wait_for_stop(self) -> None:

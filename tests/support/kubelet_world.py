@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from typing import Any
 
 from tests.support.clock import FakeClock
@@ -47,6 +48,7 @@ class KubeletWorld:
             recorder=self.recorder,
             clock=self.clock,
             metrics=Metrics.in_new_registry(),
+            jitter=random.Random(0),
         )
         self._delivered: dict[str, str] = {}
         self.daemon.cache.has_synced.set()

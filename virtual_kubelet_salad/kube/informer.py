@@ -3,7 +3,7 @@
 The official `SharedInformer` runs the loop of list and watch, asking `PodSource` for both. Left alone it asks thousands
 of times per second while the server is down, never notices a dead connection, and may never stop; with it:
 
-* at most 5 requests in any 10 seconds of failure;
+* at most 5 requests in 10 seconds of a failure, whatever its kind;
 * a dead connection is noticed within 65 seconds;
 * no event is lost, and pods are told apart by UID, also under one name;
 * `stop` returns within its time limit, whatever the server does.

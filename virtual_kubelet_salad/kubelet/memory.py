@@ -11,6 +11,8 @@ import dataclasses
 # Two answers of "not found" are believed only this far apart: a list or a GET can be stale for some seconds after a
 # write.
 ABSENCE_SECONDS = 5.0
+# Who comes back exactly when told must not be sent away for the rounding of a sum of times.
+ROUNDING_SECONDS = 1e-6
 
 
 @dataclasses.dataclass(slots=True)
@@ -68,7 +70,7 @@ class Memory:
             return ABSENCE_SECONDS
         first, latest = self.absences[name]
         needed = ABSENCE_SECONDS if self.is_settled else max(settle_seconds, ABSENCE_SECONDS)
-        return max(0.0, needed - (latest - first))
+        return _rounded(needed - (latest - first))
 
     def wait_for(self, subject: str, now: float, delays: tuple[float, ...]) -> float:
         """Seconds until `subject` may be tried (again); the delays grow from call to call that finds the wait over.
@@ -76,9 +78,13 @@ class Memory:
         """
         if self.waits_for != subject:
             self.waits_for, self.tries, self.not_before = subject, 0, now + delays[0]
-        return max(0.0, self.not_before - now)
+        return _rounded(self.not_before - now)
 
     def tried(self, now: float, delays: tuple[float, ...]) -> None:
         """The subject of the wait was tried; the next try waits longer."""
         self.tries += 1
         self.not_before = now + delays[min(self.tries, len(delays) - 1)]
+
+
+def _rounded(seconds: float) -> float:
+    return seconds if seconds > ROUNDING_SECONDS else 0.0

@@ -175,7 +175,7 @@ TABLE: tuple[Row, ...] = (
         unstated=("/dev/termination-log",)),
     Row(f"{_CONTAINER}.terminationMessagePolicy", _T, "no file is read after an exit", unstated=("File",)),
     Row("spec.terminationGracePeriodSeconds", _T, "the cloud grants no grace", unstated=(30,)),
-    Row("spec.readinessGates", _T, "the container alone decides about Ready"),
+    Row("spec.readinessGates", _H, "a pod is Ready when its container is and every gate is open"),
     # Placement
     *(
         Row(f"spec.{field}", _C, "done before the pod reaches a node")

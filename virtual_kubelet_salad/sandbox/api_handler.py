@@ -194,9 +194,16 @@ class Handler(http.server.BaseHTTPRequestHandler):
         elif fault is not None and fault.kind == "gone_event":
             send([encode_event(error_event(ApiError(410, "too old resource version: a fault was asked for")))])
         else:
-            run_watch(self.face, path, query, send, shape)
+            run_watch(self.face, path, query, send, shape, self._is_client_gone)
         self.wfile.write(b"0\r\n\r\n")
         self.wfile.flush()
+
+    def _is_client_gone(self) -> bool:
+        try:
+            ahead: bytes = self.connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+            return ahead == b""
+        except BlockingIOError:
+            return False
 
     # Answers
 

@@ -38,6 +38,7 @@ from virtual_kubelet_salad.sandbox.api_resources import (
     Target,
     parse_path,
 )
+from virtual_kubelet_salad.sandbox.api_reviews import is_review, review
 from virtual_kubelet_salad.sandbox.api_rules import rules_of
 from virtual_kubelet_salad.sandbox.api_selectors import (
     Matcher,
@@ -116,6 +117,8 @@ class ApiServerModel:
         self, method: str, path: str, query: Mapping[str, str], body: object, content_type: str | None
     ) -> ApiResponse:
         target = parse_path(path)
+        if target is None and method == "POST" and is_review(path):
+            return ApiResponse(201, review(path, body))
         if target is None:
             document = discovery_document(path) if method == "GET" else None
             if document is None:

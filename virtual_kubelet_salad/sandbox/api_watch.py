@@ -18,6 +18,8 @@ from virtual_kubelet_salad.sandbox.api_resources import ResourceType
 # A real server ends a watch without timeoutSeconds after 30 to 60 minutes.
 _DEFAULT_TIMEOUT_SECONDS = 1800.0
 _BOOKMARK_BEFORE_END_SECONDS = 2.0
+# A client that hangs up sends nothing more, so nobody would notice it in a quiet watch.
+_LOOK_AFTER_CLIENT_SECONDS = 0.5
 
 
 class WatchHost(Protocol):
@@ -68,6 +70,7 @@ def run_watch(
     query: Mapping[str, str],
     send: Callable[[list[bytes]], None],
     shape: Callable[[Json], Json],
+    is_client_gone: Callable[[], bool],
 ) -> None:
     """Send events until the deadline, an error event, or the server's end. OSError when the client has gone.
 
@@ -111,7 +114,9 @@ def run_watch(
                 is_over = host.must_end(generation) or now >= end
                 if events or is_over or now >= bookmark_due:
                     break
-                host.condition.wait(min(end, bookmark_due) - now)
+                host.condition.wait(min(end - now, bookmark_due - now, _LOOK_AFTER_CLIENT_SECONDS))
+                if is_client_gone():
+                    return
         lines = [encode_event(shape(event)) for event in events]
         if not is_over and now >= bookmark_due:
             lines.append(encode_event(shape(_bookmark(start.resource, version))))

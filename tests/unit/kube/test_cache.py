@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.support.clock import FakeClock
+from tests.support.watchful_cache import WatchfulPodCache
 from virtual_kubelet_salad.kube.cache import WRITTEN_VALID_SECONDS, Pod, PodCache, without_unread_fields
 
 
@@ -277,3 +278,14 @@ def test_readers_never_see_a_half_applied_change(fake_clock: FakeClock) -> None:
         reader.join()
     assert wrong == []
     assert cache.all() == []
+
+
+def test_a_reader_that_changes_a_pod_is_found_out(fake_clock: FakeClock) -> None:
+    cache = WatchfulPodCache(fake_clock)
+    cache.apply("ADDED", pod(status={"phase": "Pending"}, metadata={"managedFields": [{}]}))
+    cache.assert_untouched()
+    found = cache.get("u1")
+    assert found is not None
+    found["status"]["phase"] = "Running"
+    with pytest.raises(AssertionError, match="web-0"):
+        cache.assert_untouched()

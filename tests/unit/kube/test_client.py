@@ -1,62 +1,17 @@
-"""Calls to the API server: what is asked, and how each answer is understood."""
+"""Calls to the API server: what is asked, and what the calls about pods make of the answers."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from tests.support.clock import FakeClock
+from tests.support.scripted_transport import CALL_SECONDS, ScriptedTransport, refusal
 from virtual_kubelet_salad import errors
 from virtual_kubelet_salad.kube import resources
 from virtual_kubelet_salad.kube.client import MERGE, STRATEGIC, ApiAnswer, ApiServer
-from virtual_kubelet_salad.kube.outcomes import MAX_TEXT_CHARACTERS
-
-SECRET = "hunter2"
-
-
-@dataclass
-class Asked:
-    method: str
-    path: str
-    query: dict[str, str]
-    body: Any
-    content_type: str | None
-    timeout: float
-
-
-class ScriptedTransport:
-    """Gives one prepared answer, or raises, and keeps what was asked."""
-
-    def __init__(self, clock: FakeClock) -> None:
-        self.asked: list[Asked] = []
-        self.answer: ApiAnswer | Exception = ApiAnswer(200, {"kind": "Thing"})
-        self._clock = clock
-
-    def request(
-        self,
-        method: str,
-        path: str,
-        *,
-        query: Mapping[str, str] = {},
-        body: object = None,
-        content_type: str | None = None,
-        timeout: float,
-    ) -> ApiAnswer:
-        self.asked.append(Asked(method, path, dict(query), body, content_type, timeout))
-        self._clock.advance(0.25)
-        if isinstance(self.answer, Exception):
-            raise self.answer
-        return self.answer
-
-
-def refusal(
-    code: int, message: str = "as scripted", *, causes: Sequence[object] | None = None, **status: Any
-) -> ApiAnswer:
-    body = {"kind": "Status", "code": code, "message": message, "details": {"causes": causes}, **status}
-    return ApiAnswer(code, body)
 
 
 @pytest.fixture
@@ -170,116 +125,6 @@ def test_a_name_that_no_object_can_have_is_not_found_without_asking(
 )
 def test_the_resource_of_a_path_holds_no_name(path: str, resource: str) -> None:
     assert resources.resource_of(path) == resource
-
-
-# -- how answers are understood ----------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("code", "kind"),
-    [
-        (400, errors.Rejected),
-        (403, errors.Forbidden),
-        (404, errors.NotFound),
-        (405, errors.Rejected),
-        (409, errors.Conflict),
-        (410, errors.Expired),
-        (415, errors.Rejected),
-        (422, errors.Invalid),
-    ],
-)
-def test_a_definite_refusal_has_its_own_error(
-    api: ApiServer, transport: ScriptedTransport, code: int, kind: type[errors.Error]
-) -> None:
-    transport.answer = refusal(code, "things are so", reason="BecauseOfThis")
-    with pytest.raises(kind, match="things are so") as caught:
-        api.get("/x")
-    assert not isinstance(caught.value, errors.CouldNotAsk)
-
-
-@pytest.mark.parametrize("code", [301, 302, 408, 418, 429, 500, 502, 503, 504])
-@pytest.mark.parametrize("body", [None, {"kind": "Status", "message": "m"}, {"kind": "Other"}])
-def test_everything_else_is_could_not_ask(
-    api: ApiServer, transport: ScriptedTransport, code: int, body: dict[str, Any] | None
-) -> None:
-    transport.answer = ApiAnswer(code, body)
-    with pytest.raises(errors.CouldNotAsk):
-        api.get("/x")
-
-
-@pytest.mark.parametrize("code", [400, 403, 404, 409, 410, 422])
-@pytest.mark.parametrize("body", [None, {}, {"kind": "Pod"}, {"message": "a proxy says so"}])
-def test_a_refusal_that_is_not_the_api_servers_own_is_not_believed(
-    api: ApiServer, transport: ScriptedTransport, code: int, body: dict[str, Any] | None
-) -> None:
-    transport.answer = ApiAnswer(code, body)
-    with pytest.raises(errors.CouldNotAsk) as caught:
-        api.create("/x", {})
-    assert caught.value.may_be_applied
-
-
-@pytest.mark.parametrize("body", [None, {"kind": "Status"}])
-def test_401_is_unauthorized_whoever_says_it(
-    api: ApiServer, transport: ScriptedTransport, body: dict[str, Any] | None
-) -> None:
-    transport.answer = ApiAnswer(401, body)
-    with pytest.raises(errors.Unauthorized) as caught:
-        api.create("/x", {})
-    assert not caught.value.may_be_applied
-
-
-def test_a_success_without_a_json_object_is_could_not_ask(api: ApiServer, transport: ScriptedTransport) -> None:
-    transport.answer = ApiAnswer(200, None)
-    with pytest.raises(errors.CouldNotAsk) as read:
-        api.get("/x")
-    with pytest.raises(errors.CouldNotAsk) as write:
-        api.patch("/x", {})
-    assert not read.value.may_be_applied
-    assert write.value.may_be_applied
-
-
-@pytest.mark.parametrize(("code", "may_be_applied"), [(429, False), (500, True), (503, True), (504, True)])
-def test_a_server_error_may_have_been_applied(
-    api: ApiServer, transport: ScriptedTransport, code: int, may_be_applied: bool
-) -> None:
-    transport.answer = refusal(code)
-    with pytest.raises(errors.CouldNotAsk) as caught:
-        api.update("/x", {})
-    assert caught.value.may_be_applied is may_be_applied
-
-
-@pytest.mark.parametrize(
-    ("header", "seconds"),
-    [("7", 7.0), ("0", 0.0), ("999999", 300.0), ("Wed, 21 Oct 2026 07:28:00 GMT", None), ("-1", None), ("٣", None)],
-)
-@pytest.mark.parametrize("code", [429, 503])
-def test_retry_after_is_passed_on(
-    api: ApiServer, transport: ScriptedTransport, code: int, header: str, seconds: float | None
-) -> None:
-    transport.answer = ApiAnswer(code, {"kind": "Status"}, {"retry-after": header})
-    with pytest.raises(errors.CouldNotAsk) as caught:
-        api.get("/x")
-    assert caught.value.retry_after == seconds
-
-
-def test_texts_come_from_the_status_message_alone_and_are_short(api: ApiServer, transport: ScriptedTransport) -> None:
-    message = "line\n\tone " + "x" * 9_000 + SECRET
-    body: dict[str, Any] = {"kind": "Status", "message": message, "data": {"password": SECRET}}
-    transport.answer = ApiAnswer(422, body, {"authorization": SECRET})
-    with pytest.raises(errors.Invalid) as caught:
-        api.get("/x")
-    text = str(caught.value)
-    assert text.startswith("line one xxx")
-    assert len(text) <= MAX_TEXT_CHARACTERS
-    assert SECRET not in repr(caught.value)
-
-
-def test_causes_of_a_422_are_kept_by_field(api: ApiServer, transport: ScriptedTransport) -> None:
-    causes = [{"field": "spec.x", "message": "must be y", "reason": "FieldValueInvalid"}, "no cause", {"field": 5}]
-    transport.answer = refusal(422, causes=causes)
-    with pytest.raises(errors.Invalid) as caught:
-        api.get("/x")
-    assert caught.value.causes == (("spec.x", "must be y"), ("", ""))
 
 
 # -- pods --------------------------------------------------------------------------------------------------------------
@@ -432,7 +277,7 @@ def test_every_call_is_observed(transport: ScriptedTransport, fake_clock: FakeCl
     with pytest.raises(errors.CouldNotAsk):
         api.patch_pod_status("ns", "p", "u", {})
     assert observed == [
-        ("get", "pods", "200", 0.25),
-        ("delete", "pods", "404", 0.25),
-        ("patch", "pods/status", "none", 0.25),
+        ("get", "pods", "200", CALL_SECONDS),
+        ("delete", "pods", "404", CALL_SECONDS),
+        ("patch", "pods/status", "none", CALL_SECONDS),
     ]

@@ -1,0 +1,63 @@
+"""The rights that ship with the deployment, asked of a real API server with the ServiceAccount's own token."""
+
+from __future__ import annotations
+
+import pathlib
+
+import pytest
+
+from tests.support.control_plane import ControlPlane
+
+NAMESPACE = "kube-system"
+ACCOUNT = "virtual-kubelet-salad"
+
+
+@pytest.fixture(scope="module")
+def shipped_kubeconfig(control_plane: ControlPlane) -> pathlib.Path:
+    return control_plane.kubeconfig_for_service_account(NAMESPACE, ACCOUNT)
+
+
+@pytest.mark.parametrize(
+    "right",
+    [
+        ("watch", "pods"),
+        ("patch", "pods", "--subresource=status"),
+        ("patch", "nodes", "--subresource=status"),
+        ("get", "secrets"),
+        ("create", "events"),
+        ("patch", "leases.coordination.k8s.io", "--namespace=kube-node-lease"),
+    ],
+    ids=" ".join,
+)
+def test_the_daemon_has_the_right(
+    control_plane: ControlPlane, shipped_kubeconfig: pathlib.Path, right: tuple[str, ...]
+) -> None:
+    assert _may(control_plane, shipped_kubeconfig, right)
+
+
+@pytest.mark.parametrize(
+    "right",
+    [
+        ("patch", "pods"),
+        ("create", "pods"),
+        ("create", "pods", "--subresource=exec"),
+        ("list", "secrets"),
+        ("watch", "configmaps"),
+        ("delete", "nodes"),
+        ("patch", "leases.coordination.k8s.io", "--namespace=kube-system"),
+        ("*", "*"),
+    ],
+    ids=" ".join,
+)
+def test_the_daemon_has_no_right_that_it_does_not_need(
+    control_plane: ControlPlane, shipped_kubeconfig: pathlib.Path, right: tuple[str, ...]
+) -> None:
+    assert not _may(control_plane, shipped_kubeconfig, right)
+
+
+def _may(control_plane: ControlPlane, kubeconfig: pathlib.Path, right: tuple[str, ...]) -> bool:
+    """Asks as the account itself; in all namespaces unless one is named."""
+    everywhere = [] if any(word.startswith("--namespace") for word in right) else ["--all-namespaces"]
+    answer = control_plane.kubectl("auth", "can-i", *right, *everywhere, f"--kubeconfig={kubeconfig}", check=False)
+    assert answer.stdout.strip() in {"yes", "no"}, answer.stderr
+    return answer.stdout.strip() == "yes"

@@ -1,0 +1,44 @@
+"""The SaladCloud model as a transport: requests without sockets, with faults on demand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from virtual_kubelet_salad import errors
+from virtual_kubelet_salad.saladcloud.transport import Answer
+from virtual_kubelet_salad.sandbox.salad_model import SaladCloudModel
+from virtual_kubelet_salad.sandbox.salad_wire import ConnectionDropped, Request
+
+
+class CloudTransport:
+    """Implements `saladcloud.transport.Transport`.
+
+    `before` and `after` are called around each request with method, path and body; what they raise replaces the
+    request, or its answer.
+    """
+
+    def __init__(self, model: SaladCloudModel) -> None:
+        self.model = model
+        self.before: Callable[[str, str, object], None] = lambda method, path, body: None
+        self.after: Callable[[str, str, object], None] = lambda method, path, body: None
+
+    def send(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: object = None,
+        content_type: str | None = None,
+        timeout: tuple[float, float],
+    ) -> Answer:
+        self.before(method, path, body)
+        headers = {"Salad-Api-Key": "k", "User-Agent": "test", "Content-Type": content_type or "application/json"}
+        try:
+            response = self.model.handle(Request(method, path, headers, body))
+        except ConnectionDropped:
+            raise errors.CouldNotAsk("the connection was cut", may_be_applied=method != "GET") from None
+        self.after(method, path, body)
+        is_json = "json" in response.content_type
+        decoded = response.body if is_json and not isinstance(response.body, str) else None
+        retry_after = response.headers.get("Retry-After")
+        return Answer(response.status, response.content_type, decoded, float(retry_after) if retry_after else None)

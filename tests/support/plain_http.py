@@ -1,0 +1,43 @@
+"""One plain HTTP request to a server on loopback, for health routes, metrics and control routes."""
+
+from __future__ import annotations
+
+import json
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from typing import Any
+
+REQUEST_SECONDS = 10.0
+
+
+class NoAnswer(Exception):
+    """Refused, reset or timed out."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    text: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.text)
+
+
+def ask(
+    method: str, url: str, body: object = None, headers: dict[str, str] | None = None, timeout: float = REQUEST_SECONDS
+) -> Answer:
+    """Every HTTP status is an answer. `body` is sent as JSON. Raises NoAnswer."""
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(
+        url, data=data, headers={"Content-Type": "application/json", **(headers or {})}, method=method
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=timeout) as response:
+            return Answer(response.status, response.read().decode())
+    except urllib.error.HTTPError as error:
+        with error:
+            return Answer(error.code, error.read().decode())
+    except OSError as error:
+        raise NoAnswer(f"{method} {url}: {error}") from error
