@@ -149,6 +149,42 @@ def test_a_wrong_manifest_is_refused_with_the_field(kubectl: Kubectl) -> None:
     assert "spec.containers[0].image: Required value" in done.stderr
 
 
+def test_a_deployment_is_scaled_and_rolled_and_leaves_nothing(kubectl: Kubectl) -> None:
+    template = {"metadata": {"labels": {"app": "web"}}, "spec": {"containers": [{"name": "main", "image": "one"}]}}
+    spec = {"replicas": 2, "selector": {"matchLabels": {"app": "web"}}, "template": template}
+    kubectl.succeeds(
+        "apply",
+        "-f",
+        "-",
+        stdin={"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web"}, "spec": spec},
+    )
+
+    def images() -> list[str]:
+        text = kubectl.succeeds("get", "pods", "-l", "app=web", "-o", "jsonpath={.items[*].spec.containers[*].image}")
+        return sorted(text.split())
+
+    wait_until(lambda: images() == ["one", "one"], timeout=10, what="two pods")
+    kubectl.succeeds("scale", "deployment/web", "--replicas=1")
+    wait_until(lambda: images() == ["one"], timeout=10, what="one pod")
+    kubectl.succeeds("set", "image", "deployment/web", "main=two")
+    wait_until(lambda: images() == ["one", "two"], timeout=10, what="the new pod beside the old one")
+    newest = "jsonpath={.items[?(@.spec.containers[0].image=='two')].metadata.name}"
+    name = kubectl.succeeds("get", "pods", "-l", "app=web", "-o", newest)
+    patch = '{"status":{"conditions":[{"type":"Ready","status":"True"}]}}'
+    kubectl.succeeds("patch", "pod", name, "--subresource=status", "-p", patch)
+    wait_until(lambda: images() == ["two"], timeout=10, what="the old pod to go")
+    kubectl.succeeds("rollout", "status", "deployment/web", "--timeout=10s")
+    assert _row(kubectl.succeeds("get", "deployments"))["READY"] == "1/1"
+    kubectl.succeeds("delete", "deployment", "web")
+    wait_until(lambda: images() == [], timeout=10, what="all pods to go")
+
+
+def test_a_command_that_speaks_protobuf_is_told_what_to_do(kubectl: Kubectl) -> None:
+    done = kubectl.run("create", "deployment", "web", "--image=one")
+    assert done.returncode == 0 or "kubectl apply -f" in done.stderr
+    kubectl.run("delete", "deployment", "web")
+
+
 def test_the_api_is_discovered(kubectl: Kubectl) -> None:
     assert "v1.34" in kubectl.succeeds("version")
     text = kubectl.succeeds("api-resources")

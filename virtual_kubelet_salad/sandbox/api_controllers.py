@@ -1,7 +1,7 @@
-"""What happens in the cluster by itself: pods get nodes, emptied namespaces and old events go.
+"""What happens in the cluster by itself: workloads get pods, pods get nodes, emptied namespaces and old events go.
 
-Stands for the scheduler, the namespace controller and the expiry of events. Nothing runs unless `tick()` or one of its
-parts is called.
+Stands for the workload controllers, the scheduler, the namespace controller and the expiry of events. Nothing runs
+unless `tick()` or one of its parts is called.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from virtual_kubelet_salad.sandbox.api_objects import format_time, parse_time
 from virtual_kubelet_salad.sandbox.api_resources import EVENTS, NAMESPACES, NODES, PODS, RESOURCES, Target
 from virtual_kubelet_salad.sandbox.api_rules import NOT_READY_TAINT
 from virtual_kubelet_salad.sandbox.api_store import Store
+from virtual_kubelet_salad.sandbox.api_workloads import Workloads
 
 _EVENT_LIFETIME = datetime.timedelta(hours=1)
 _EXPIRY_INTERVAL_SECONDS = 60.0
@@ -39,9 +40,11 @@ class Controllers:
         self._clock = clock
         self._bound_at: tuple[int, int] | None = None
         self._next_expiry = clock.monotonic()
+        self._workloads = Workloads(store, lifecycle, clock)
 
     def tick(self) -> None:
         """One round of everything."""
+        self._workloads.tick()
         self.bind_pods()
         self.finish_namespaces()
         self._expire_events()

@@ -56,16 +56,18 @@ def _resource_list(group: str, version: str) -> Json | None:
 
 
 def _subresource(resource: ResourceType, name: str) -> Json:
-    kinds = {"status": resource.kind, "binding": "Binding", "eviction": "Eviction"}
+    kinds = {"status": resource.kind, "scale": "Scale", "binding": "Binding", "eviction": "Eviction"}
     entry: Json = {
         "name": f"{resource.plural}/{name}",
         "singularName": "",
         "namespaced": resource.namespaced,
         "kind": kinds[name],
-        "verbs": _STATUS_VERBS if name == "status" else ["create"],
+        "verbs": _STATUS_VERBS if name in ("status", "scale") else ["create"],
     }
     if name == "eviction":
         entry.update(group="policy", version="v1")
+    if name == "scale":
+        entry.update(group="autoscaling", version="v1")
     return entry
 
 

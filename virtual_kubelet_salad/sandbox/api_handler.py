@@ -24,6 +24,7 @@ _LOG = logging.getLogger(__name__)
 
 _PROBES = ("/healthz", "/readyz", "/livez")
 _CONTROL = "/__control__/"
+_PROTOBUF = "application/vnd.kubernetes.protobuf"
 _HTML = b"<html><head><title>%d</title></head><body><h1>Bad gateway</h1></body></html>"
 _GARBAGE = b'{"kind": "PodList", "items": [{]\n\x00\xff'
 
@@ -132,12 +133,14 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def _serve(self, path: str, query: Mapping[str, str], raw: bytes, fault: Fault | None) -> None:
         body: object = None
+        content_type = self.headers.get("Content-Type")
+        if raw and content_type == _PROTOBUF:
+            raise ApiError(415, "this API server reads JSON only; write a manifest and use `kubectl apply -f`")
         if raw:
             try:
                 body = json.loads(raw)
             except ValueError:
                 raise bad_request("the body of the request is not JSON") from None
-        content_type = self.headers.get("Content-Type")
         status, answer = self.face.serve(self.command, path, query, body, content_type)
         if fault is not None and fault.kind == "close_after":
             self.close_connection = True

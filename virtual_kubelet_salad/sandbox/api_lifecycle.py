@@ -31,7 +31,7 @@ from virtual_kubelet_salad.sandbox.api_metadata import (
 from virtual_kubelet_salad.sandbox.api_objects import copy_json, format_time
 from virtual_kubelet_salad.sandbox.api_patch import APPLY_PATCH, apply_patch, media_type
 from virtual_kubelet_salad.sandbox.api_resources import NAMESPACES, PODS, ResourceType, Target
-from virtual_kubelet_salad.sandbox.api_rules import rules_of
+from virtual_kubelet_salad.sandbox.api_registry import rules_of
 from virtual_kubelet_salad.sandbox.api_shapes import check_shape
 from virtual_kubelet_salad.sandbox.api_store import Key, Store
 

@@ -30,6 +30,7 @@ from virtual_kubelet_salad.sandbox.api_errors import (
 from virtual_kubelet_salad.sandbox.api_lifecycle import Lifecycle
 from virtual_kubelet_salad.sandbox.api_metadata import Identities
 from virtual_kubelet_salad.sandbox.api_objects import clone_json
+from virtual_kubelet_salad.sandbox.api_patch import MERGE_PATCH, apply_patch
 from virtual_kubelet_salad.sandbox.api_resources import (
     NAMESPACES,
     RESOURCES,
@@ -39,7 +40,8 @@ from virtual_kubelet_salad.sandbox.api_resources import (
     parse_path,
 )
 from virtual_kubelet_salad.sandbox.api_reviews import is_review, review
-from virtual_kubelet_salad.sandbox.api_rules import rules_of
+from virtual_kubelet_salad.sandbox.api_registry import rules_of
+from virtual_kubelet_salad.sandbox.api_scale import scale_of, wanted_replicas
 from virtual_kubelet_salad.sandbox.api_selectors import (
     Matcher,
     combined,
@@ -127,6 +129,8 @@ class ApiServerModel:
         is_dry_run = query.get("dryRun", "") == "All"
         if target.subresource in ("binding", "eviction"):
             return self._pod_action(method, target, body, is_dry_run)
+        if target.subresource == "scale":
+            return ApiResponse(200, self._scale(method, target, body, content_type, is_dry_run))
         if method == "GET":
             return ApiResponse(200, self._lifecycle.existing(target) if target.name else self._list(target, query))
         if method == "POST" and not target.name and (target.namespace or not target.resource.namespaced):
@@ -152,6 +156,18 @@ class ApiServerModel:
         return ApiResponse(
             201, {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
         )
+
+    def _scale(self, method: str, target: Target, body: object, content_type: str | None, is_dry_run: bool) -> Json:
+        whole = Target(target.resource, target.namespace, target.name, "")
+        scale = scale_of(self._lifecycle.existing(whole))
+        if method == "GET":
+            return scale
+        if method == "PATCH":
+            body = apply_patch(scale, body, content_type)
+        elif method != "PUT":
+            raise method_not_allowed()
+        change = {"spec": {"replicas": wanted_replicas(body)}}
+        return scale_of(self._lifecycle.patch(whole, change, MERGE_PATCH, is_dry_run=is_dry_run)[0])
 
     def _create(self, target: Target, body: object, is_dry_run: bool) -> Json:
         if target.resource is NAMESPACES:

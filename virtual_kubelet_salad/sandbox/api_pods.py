@@ -30,27 +30,30 @@ _OMITTED_WHEN_EMPTY = (
 )
 
 
-def default_pod(pod: Json, token_suffix: str) -> None:
-    """Complete a fresh pod of a create in place. `token_suffix` makes the name of the token volume unique."""
-    spec: Json = pod.setdefault("spec", {})
+def default_pod_spec(spec: Json, *, is_template: bool) -> None:
+    """Complete a fresh pod spec in place; in a template the requests are not yet filled from the limits."""
     spec.setdefault("restartPolicy", "Always")
     spec.setdefault("dnsPolicy", "ClusterFirst")
     spec.setdefault("terminationGracePeriodSeconds", 30)
     spec.setdefault("schedulerName", "default-scheduler")
     spec.setdefault("securityContext", {})
+    for volume in spec.get("volumes", []):
+        _default_volume(volume)
+    for container in spec.get("containers", []) + spec.get("initContainers", []):
+        _default_container(container, is_template=is_template)
+
+
+def default_pod(pod: Json, token_suffix: str) -> None:
+    """Complete a fresh pod of a create in place. `token_suffix` makes the name of the token volume unique."""
+    spec: Json = pod.setdefault("spec", {})
+    default_pod_spec(spec, is_template=False)
     spec.setdefault("enableServiceLinks", True)
     account = spec.get("serviceAccountName") or spec.get("serviceAccount") or "default"
     spec["serviceAccountName"] = spec["serviceAccount"] = account
     spec.setdefault("preemptionPolicy", "PreemptLowerPriority")
     spec.setdefault("priority", _PRIORITIES.get(spec.get("priorityClassName", ""), 0))
-    for volume in spec.get("volumes", []):
-        _default_volume(volume)
-    containers = [item for item in spec.get("containers", []) if isinstance(item, dict)]
-    inits = [item for item in spec.get("initContainers", []) if isinstance(item, dict)]
-    for container in containers + inits:
-        _default_container(container)
     if spec.get("automountServiceAccountToken", True):
-        _add_token_volume(spec, containers + inits, token_suffix)
+        _add_token_volume(spec, spec.get("containers", []) + spec.get("initContainers", []), token_suffix)
     _add_tolerations(spec)
     pod["status"] = {"phase": "Pending", "qosClass": qos_class(spec)}
 
@@ -63,7 +66,7 @@ def _default_volume(volume: Json) -> None:
         volume["emptyDir"] = {}
 
 
-def _default_container(container: Json) -> None:
+def _default_container(container: Json, *, is_template: bool) -> None:
     container.setdefault("terminationMessagePath", "/dev/termination-log")
     container.setdefault("terminationMessagePolicy", "File")
     image = str(container.get("image", ""))
@@ -74,7 +77,7 @@ def _default_container(container: Json) -> None:
     for name in ("limits", "requests"):
         if isinstance(resources.get(name), dict):
             resources[name] = {key: canonical_quantity(value) for key, value in resources[name].items()}
-    if isinstance(resources.get("limits"), dict):
+    if isinstance(resources.get("limits"), dict) and not is_template:
         requests = resources.setdefault("requests", {})
         for name, quantity in resources["limits"].items():
             requests.setdefault(name, quantity)

@@ -46,8 +46,8 @@ SECRETS = ResourceType("", "v1", "secrets", "Secret", True)
 CONFIG_MAPS = ResourceType("", "v1", "configmaps", "ConfigMap", True, ("cm",))
 SERVICE_ACCOUNTS = ResourceType("", "v1", "serviceaccounts", "ServiceAccount", True, ("sa",))
 LEASES = ResourceType("coordination.k8s.io", "v1", "leases", "Lease", True)
-DEPLOYMENTS = ResourceType("apps", "v1", "deployments", "Deployment", True, ("deploy",), ("status",), ("all",))
-REPLICA_SETS = ResourceType("apps", "v1", "replicasets", "ReplicaSet", True, ("rs",), ("status",), ("all",))
+DEPLOYMENTS = ResourceType("apps", "v1", "deployments", "Deployment", True, ("deploy",), ("status", "scale"), ("all",))
+REPLICA_SETS = ResourceType("apps", "v1", "replicasets", "ReplicaSet", True, ("rs",), ("status", "scale"), ("all",))
 JOBS = ResourceType("batch", "v1", "jobs", "Job", True, (), ("status",), ("all",))
 
 RESOURCES = (

@@ -13,20 +13,6 @@ from virtual_kubelet_salad.sandbox.api_errors import Json, Undecodable, field_fo
 from virtual_kubelet_salad.sandbox.api_objects import canonical_quantity, check_micro_time, drop_empty, truncate_times
 from virtual_kubelet_salad.sandbox.api_pod_checks import check_new_pod, check_spec_update, check_status_update
 from virtual_kubelet_salad.sandbox.api_pods import default_pod, normalize_pod_status, qos_class
-from virtual_kubelet_salad.sandbox.api_resources import (
-    CONFIG_MAPS,
-    DEPLOYMENTS,
-    EVENTS,
-    JOBS,
-    LEASES,
-    NAMESPACES,
-    NODES,
-    PODS,
-    REPLICA_SETS,
-    SECRETS,
-    SERVICE_ACCOUNTS,
-    ResourceType,
-)
 
 NOT_READY_TAINT = {"key": "node.kubernetes.io/not-ready", "effect": "NoSchedule"}
 """A real server puts it on every new node; it goes when the node says that it is ready."""
@@ -63,7 +49,7 @@ class Rules:
         return None
 
 
-def _keep_status_apart(new: Json, old: Json, subresource: str) -> None:
+def keep_status_apart(new: Json, old: Json, subresource: str) -> None:
     """A status route changes the status (and metadata) only; every other route leaves it alone."""
     part = "spec" if subresource == "status" else "status"
     if part in old:
@@ -85,7 +71,7 @@ class PodRules(Rules):
         return check_new_pod(item)
 
     def prepare_update(self, new: Json, old: Json, subresource: str) -> None:
-        _keep_status_apart(new, old, subresource)
+        keep_status_apart(new, old, subresource)
         if subresource == "status":
             if "ownerReferences" in old["metadata"]:
                 new["metadata"]["ownerReferences"] = old["metadata"]["ownerReferences"]
@@ -152,7 +138,7 @@ class NodeRules(Rules):
 
     def prepare_update(self, new: Json, old: Json, subresource: str) -> None:
         new.setdefault("spec", {})
-        _keep_status_apart(new, old, subresource)
+        keep_status_apart(new, old, subresource)
         if subresource == "status":
             self._normalize(new.setdefault("status", {}))
 
@@ -173,7 +159,7 @@ class NamespaceRules(Rules):
         item["status"] = {"phase": "Active"}
 
     def prepare_update(self, new: Json, old: Json, subresource: str) -> None:
-        _keep_status_apart(new, old, subresource)
+        keep_status_apart(new, old, subresource)
 
 
 class LeaseRules(Rules):
@@ -273,36 +259,3 @@ class ServiceAccountRules(Rules):
     """ServiceAccounts answer a delete with their last state."""
 
     returns_deleted_object = True
-
-
-class WorkloadRules(Rules):
-    """Deployments, ReplicaSets and Jobs: generations and a separate status; no controller runs them here."""
-
-    counts_generations = True
-
-    def prepare_create(self, item: Json, random_suffix: Callable[[], str]) -> None:
-        item.setdefault("spec", {})
-        item["status"] = {}
-
-    def prepare_update(self, new: Json, old: Json, subresource: str) -> None:
-        _keep_status_apart(new, old, subresource)
-
-
-_RULES: dict[ResourceType, Rules] = {
-    PODS: PodRules(),
-    NODES: NodeRules(),
-    NAMESPACES: NamespaceRules(),
-    LEASES: LeaseRules(),
-    EVENTS: EventRules(),
-    SECRETS: SecretRules(),
-    CONFIG_MAPS: ConfigMapRules(),
-    SERVICE_ACCOUNTS: ServiceAccountRules(),
-    DEPLOYMENTS: WorkloadRules(),
-    REPLICA_SETS: WorkloadRules(),
-    JOBS: WorkloadRules(),
-}
-
-
-def rules_of(resource: ResourceType) -> Rules:
-    """The rules of a kind."""
-    return _RULES[resource]

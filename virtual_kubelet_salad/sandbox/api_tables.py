@@ -34,6 +34,9 @@ _COLUMNS: dict[str, list[tuple[str, int]]] = {
     "secrets": [("Name", 0), ("Type", 0), ("Data", 0), ("Age", 0)],
     "configmaps": [("Name", 0), ("Data", 0), ("Age", 0)],
     "leases": [("Name", 0), ("Holder", 0), ("Age", 0)],
+    "deployments": [("Name", 0), ("Ready", 0), ("Up-to-date", 0), ("Available", 0), ("Age", 0)],
+    "replicasets": [("Name", 0), ("Desired", 0), ("Current", 0), ("Ready", 0), ("Age", 0)],
+    "jobs": [("Name", 0), ("Status", 0), ("Completions", 0), ("Duration", 0), ("Age", 0)],
 }  # fmt: skip
 _PLAIN_COLUMNS = [("Name", 0), ("Age", 0)]
 
@@ -182,7 +185,30 @@ def _cells(resource: ResourceType, item: Json, now: datetime.datetime) -> list[A
         return [name, len(item.get("data", {})) + len(item.get("binaryData", {})), age]
     if resource.plural == "leases":
         return [name, item.get("spec", {}).get("holderIdentity", ""), age]
+    if resource.plural in ("deployments", "replicasets"):
+        return _replica_cells(resource, item, age)
+    if resource.plural == "jobs":
+        return _job_cells(item, now)
     return [name, age]
+
+
+def _replica_cells(resource: ResourceType, item: Json, age: str) -> list[Any]:
+    name, desired, status = item["metadata"]["name"], item["spec"].get("replicas", 1), item.get("status", {})
+    ready = status.get("readyReplicas", 0)
+    if resource.plural == "replicasets":
+        return [name, desired, status.get("replicas", 0), ready, age]
+    return [name, f"{ready}/{desired}", status.get("updatedReplicas", 0), status.get("availableReplicas", 0), age]
+
+
+def _job_cells(job: Json, now: datetime.datetime) -> list[Any]:
+    metadata, status = job["metadata"], job.get("status", {})
+    ends = [item["type"] for item in status.get("conditions", []) if item.get("status") == "True"]
+    started, finished = status.get("startTime"), status.get("completionTime")
+    until = parse_time(finished) if finished else now
+    duration = duration_text((until - parse_time(started)).total_seconds()) if started else ""
+    completions = f"{status.get('succeeded', 0)}/{job['spec'].get('completions', 1)}"
+    age = _age(metadata["creationTimestamp"], now)
+    return [metadata["name"], ends[0] if ends else "Running", completions, duration, age]
 
 
 def as_table(
