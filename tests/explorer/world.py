@@ -13,7 +13,7 @@ from typing import Any
 
 from tests.explorer.rules import Violation, may_delete, phase_may_follow
 from tests.support.clock import FakeClock
-from tests.support.cloud_transport import CloudTransport
+from tests.support.cloud_transport import CloudSettings, CloudTransport
 from tests.support.model_transport import ModelTransport
 from virtual_kubelet_salad import daemon, errors
 from virtual_kubelet_salad.kube.client import ApiServer
@@ -21,9 +21,10 @@ from virtual_kubelet_salad.kube.events import EventRecorder
 from virtual_kubelet_salad.kubelet.node import NodeSettings
 from virtual_kubelet_salad.kubelet.provider import Owner
 from virtual_kubelet_salad.metrics import Metrics
+from virtual_kubelet_salad.runtime.ratelimit import Budget
 from virtual_kubelet_salad.runtime.threads import Loop
 from virtual_kubelet_salad.saladcloud import owner
-from virtual_kubelet_salad.saladcloud.provider import SaladCloudProvider
+from virtual_kubelet_salad.saladcloud.provider import assemble
 from virtual_kubelet_salad.sandbox.api_model import ApiServerModel
 from virtual_kubelet_salad.sandbox.salad_model import SaladCloudModel
 from virtual_kubelet_salad.sandbox.salad_settings import FAST
@@ -72,7 +73,8 @@ class World:
         self.boots += 1
         api = ApiServer(self.api_transport, clock=self.clock)
         metrics = Metrics.in_new_registry()
-        provider = SaladCloudProvider.for_transport(self.cloud_transport, self.clock, metrics, CLUSTER, NODE)
+        budget = Budget(self.clock, 240)
+        provider = assemble(self.cloud_transport, budget, CloudSettings(nodename=NODE), CLUSTER, self.clock, metrics)
         settings = daemon.Settings(NodeSettings(NODE, "192.0.2.7", 10250, None, "v1.36.3"), CLUSTER, workers=1)
         recorder = EventRecorder(api, self.clock, "virtual-kubelet-salad", NODE)
         self.daemon = daemon.build(

@@ -2,12 +2,34 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
+from decimal import Decimal
 
 from virtual_kubelet_salad import errors
 from virtual_kubelet_salad.saladcloud.transport import Answer
 from virtual_kubelet_salad.sandbox.salad_model import SaladCloudModel
 from virtual_kubelet_salad.sandbox.salad_wire import ConnectionDropped, Request
+
+
+@dataclasses.dataclass(frozen=True)
+class CloudSettings:
+    """What the provider needs to know of the configuration; fits the simulator."""
+
+    nodename: str
+    sce_organization_name: str = "sandbox"
+    sce_project_name: str = "default"
+    sce_api_url: str = "http://127.0.0.1"
+    sce_rate_limit: int | None = 240
+    salad_list_limit: int = 100
+    poll_interval: float = 5.0
+    feed_interval: float = 10.0
+    default_priority: str = "high"
+    max_price_per_hour: Decimal | None = None
+
+    @property
+    def api_key(self) -> CloudSettings:
+        return self
 
 
 class CloudTransport:

@@ -49,7 +49,7 @@ class Loop:
     ) -> None:
         self.name = name
         self.bound_seconds = bound_seconds
-        self._step = step
+        self.step = step
         self._wait = wait if wait is not None else self._wait_for_event
         self._custom_wake = wake
         self._woken = threading.Event()
@@ -90,7 +90,7 @@ class Loop:
         """Step and wait until `stopping` is set. Passes on whatever the step raises."""
         while not stopping.is_set():
             self._expected_since = clock.monotonic()
-            delay = self._step() or 0.0
+            delay = self.step() or 0.0
             finished = clock.monotonic()
             self._last_finished = finished
             self._expected_since = finished + delay

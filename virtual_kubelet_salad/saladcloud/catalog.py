@@ -1,0 +1,118 @@
+"""What SaladCloud offers: the organization's quota and the GPU classes, as last read.
+
+A loop of its own reads the quota each minute and the classes each ten minutes. A failed read keeps the last value;
+before the first success there is none. Safe to call from any thread; answers never wait.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from decimal import Decimal
+
+from virtual_kubelet_salad.errors import CouldNotAsk
+from virtual_kubelet_salad.kubelet.provider import Capacity
+from virtual_kubelet_salad.runtime.clock import Clock
+from virtual_kubelet_salad.saladcloud.client import SaladCloud
+from virtual_kubelet_salad.saladcloud.models import GpuClass as GpuClass
+from virtual_kubelet_salad.saladcloud.models import Group, Quota
+
+log = logging.getLogger(__name__)
+
+QUOTA_SECONDS = 60.0
+CLASSES_SECONDS = 600.0
+RETRY_SECONDS = 15.0
+STANDBY_SECONDS = 1.0
+
+# The product's limits, for classes that do not state their own: 16 vCPU, 60 GB of memory, 250 GB of storage, one GPU.
+_LARGEST_CPU = 16
+_LARGEST_MEMORY_IN_MIB = 61_440
+_LARGEST_STORAGE_IN_BYTES = 250 * 2**30
+_MEBIBYTE_IN_BYTES = 2**20
+# Dollars per hour of a group without a GPU.
+_CPU_PRICE = Decimal("0.004")
+_GIBIBYTE_PRICE = Decimal("0.001")
+
+
+class Catalog:
+    """Quota and classes of one organization."""
+
+    def __init__(self, client: SaladCloud, clock: Clock, is_active: Callable[[], bool] = lambda: True) -> None:
+        self._client = client
+        self._clock = clock
+        self._is_active = is_active
+        # Each is replaced as a whole by the loop's thread, so readers need no lock.
+        self._quota: Quota | None = None
+        self._classes: tuple[GpuClass, ...] | None = None
+        self._quota_due = self._classes_due = clock.monotonic()
+
+    def step(self) -> float:
+        """Reads what is due; returns the seconds until the next."""
+        if not self._is_active():
+            return STANDBY_SECONDS
+        if self._clock.monotonic() >= self._quota_due:
+            self._quota_due = self._clock.monotonic() + self._read_quota()
+        if self._clock.monotonic() >= self._classes_due:
+            self._classes_due = self._clock.monotonic() + self._read_classes()
+        return max(1.0, min(self._quota_due, self._classes_due) - self._clock.monotonic())
+
+    def classes(self) -> tuple[GpuClass, ...] | None:
+        """The GPU classes on offer; None before the first success."""
+        return self._classes
+
+    def name_of(self, class_id: str) -> str | None:
+        """The name of a class; None when it is not known."""
+        return next((one.name.strip() for one in self._classes or () if one.id == class_id), None)
+
+    def capacity(self) -> Capacity | None:
+        """None before the quota was read for the first time."""
+        quota, classes = self._quota, self._classes or ()
+        if quota is None:
+            return None
+        memory_in_mib = _largest((one.max_ram for one in classes), _LARGEST_MEMORY_IN_MIB)
+        return Capacity(
+            workloads=quota.replicas,
+            workloads_used=quota.replicas_used,
+            largest={
+                "cpu": _largest((one.max_vcpu for one in classes), _LARGEST_CPU),
+                "memory": memory_in_mib * _MEBIBYTE_IN_BYTES,
+                "ephemeral-storage": _largest((one.max_storage for one in classes), _LARGEST_STORAGE_IN_BYTES),
+                "nvidia.com/gpu": _largest((one.gpu_count for one in classes), 1),
+            },
+        )
+
+    def dollars_per_hour(self, groups: Iterable[Group]) -> float:
+        """What those of the groups that run cost together; for a group that may run on several classes, the dearest
+        counts.
+        """
+        prices = {one.id: one.prices for one in self._classes or ()}
+        total = Decimal(0)
+        for group in groups:
+            if group.running_count <= 0:
+                continue
+            candidates = [prices.get(one, {}).get(group.priority or "high") for one in group.gpu_classes]
+            price = max((one for one in candidates if one is not None), default=None)
+            if price is None and not group.gpu_classes:
+                price = group.cpu_in_cores * _CPU_PRICE + Decimal(group.memory_in_mib) / 1024 * _GIBIBYTE_PRICE
+            total += (price or Decimal(0)) * group.running_count
+        return float(total)
+
+    def _read_quota(self) -> float:
+        try:
+            self._quota = self._client.quota()
+        except CouldNotAsk as error:
+            log.warning("quota not read, the last one stays reason=%s", error)
+            return error.retry_after or RETRY_SECONDS
+        return QUOTA_SECONDS
+
+    def _read_classes(self) -> float:
+        try:
+            self._classes = self._client.gpu_classes()
+        except CouldNotAsk as error:
+            log.warning("GPU classes not read, the last ones stay reason=%s", error)
+            return error.retry_after or RETRY_SECONDS
+        return CLASSES_SECONDS
+
+
+def _largest(values: Iterable[int | None], default: int) -> int:
+    return max((value for value in values if value), default=default)

@@ -1,0 +1,276 @@
+"""Looks at one container group for its pod: what is known, and what must be asked live.
+
+The list tells of the group; its instances are read once per start and whenever the feed or the list shows that
+something has happened to it, now and then while it downloads or is not ready, and every five minutes where a missed
+exit would matter. A read for which there is no budget is left out, and the pod comes back. What is remembered here is
+safe to lose. Called from any worker thread, never twice at once for one name.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import logging
+import threading
+
+from virtual_kubelet_salad.errors import CouldNotAsk, NoBudget, NotFound
+from virtual_kubelet_salad.kubelet.provider import RunReference, Workload
+from virtual_kubelet_salad.runtime.clock import Clock
+from virtual_kubelet_salad.runtime.ratelimit import RequestClass
+from virtual_kubelet_salad.saladcloud import pod_status
+from virtual_kubelet_salad.saladcloud.catalog import Catalog
+from virtual_kubelet_salad.saladcloud.client import SaladCloud
+from virtual_kubelet_salad.saladcloud.credit import Credit
+from virtual_kubelet_salad.saladcloud.events import Event, from_entry
+from virtual_kubelet_salad.saladcloud.explanations import Explanations
+from virtual_kubelet_salad.saladcloud.followed import Followed
+from virtual_kubelet_salad.saladcloud.groups import GroupCache
+from virtual_kubelet_salad.saladcloud.models import Group, Instance
+from virtual_kubelet_salad.saladcloud.pod_status import Surroundings, Verdict
+from virtual_kubelet_salad.saladcloud.resolution import Facts, Reading, Resolution
+from virtual_kubelet_salad.saladcloud.runs import SCHEME, EventKey, key_of
+
+log = logging.getLogger(__name__)
+
+# An event that explains the end of a run comes within this time, or not at all.
+EXPLANATION_SECONDS = 60.0
+LEAST_LOOK_SECONDS = 1.0
+
+
+@dataclasses.dataclass(slots=True)
+class _Track:
+    """What this process remembers of one group between two looks."""
+
+    reading: Reading | None = None
+    read_of: Group | None = None
+    """The group as it was when its instances were read."""
+    read_at: float = 0.0
+    """Monotonic."""
+    events_read: int = 0
+    """How many events there had been by then."""
+    is_look_due: bool = False
+    """The last look left something open that only another reading can tell."""
+    previous: Instance | None = None
+    accounted: frozenset[EventKey] = frozenset()
+    given_up: dict[str, datetime.datetime] = dataclasses.field(default_factory=dict)
+    offered: frozenset[EventKey] = frozenset()
+    offered_without_event: str | None = None
+    offered_for: RunReference | None = None
+    unexplained_since: float | None = None
+    system_log: tuple[Event, ...] | None = None
+    """What the group's own log says of the run that nothing else explains; None: not asked yet."""
+
+
+class Observing:
+    """Implements `Provider.observe`."""
+
+    def __init__(
+        self,
+        client: SaladCloud,
+        cache: GroupCache,
+        explanations: Explanations,
+        followed: Followed,
+        catalog: Catalog,
+        credit: Credit,
+        clock: Clock,
+    ) -> None:
+        self._client = client
+        self._cache = cache
+        self._explanations = explanations
+        self._followed = followed
+        self._catalog = catalog
+        self._credit = credit
+        self._clock = clock
+        self._process_began = clock.now()
+        self._lock = threading.Lock()
+        self._tracks: dict[str, _Track] = {}
+
+    def observe(self, name: str, remembered: RunReference | None) -> Workload | None:
+        """The workload relative to the remembered run; None when SaladCloud says that it does not exist. Raises
+        `CouldNotAsk`.
+        """
+        with self._lock:
+            track = self._tracks.setdefault(name, _Track())
+        group = self._group(name)
+        if group is None:
+            return None
+        self._settle_offer(name, track, remembered)
+        try:
+            delay = self._read_instances(group, track)
+        except NotFound:
+            return self._workload_of_missing(name)
+        verdict = self._verdict(group, track, remembered)
+        if verdict.resolution.is_unexplained:
+            verdict = self._explain(group, track, remembered, verdict)
+        else:
+            track.unexplained_since, track.system_log = None, None
+            running = track.reading.running if track.reading is not None else None
+            track.previous = running or track.previous
+        self._offer(track, remembered, verdict.resolution)
+        return self._finished(group, track, verdict, delay)
+
+    def forget(self, name: str) -> None:
+        with self._lock:
+            self._tracks.pop(name, None)
+
+    # -- what is asked
+
+    def _group(self, name: str) -> Group | None:
+        """The group as last seen; asked for when the latest list had to show it and does not."""
+        group, snapshot = self._cache.get(name), self._cache.snapshot()
+        is_known = group is not None and (
+            self._cache.is_listed(name)
+            or snapshot is None
+            or not snapshot.is_complete
+            or (self._cache.asked_at(name) or 0.0) >= snapshot.taken_at
+        )
+        if is_known:
+            return group
+        begun = self._clock.monotonic()
+        try:
+            self._cache.put(self._client.get_group(name), begun)
+        except NotFound:
+            self._cache.put_gone(name, begun)
+            return None
+        return self._cache.get(name)
+
+    def _workload_of_missing(self, name: str) -> Workload | None:
+        """Its instances are not there any more; only an answer about the group itself counts."""
+        begun = self._clock.monotonic()
+        try:
+            self._cache.put(self._client.get_group(name), begun)
+        except NotFound:
+            self._cache.put_gone(name, begun)
+            return None
+        raise CouldNotAsk("SaladCloud shows the container group without its instances", retry_after=LEAST_LOOK_SECONDS)
+
+    def _read_instances(self, group: Group, track: _Track) -> float | None:
+        """Reads the instances if that tells something new; returns the seconds after which to try again when there
+        was no budget.
+        """
+        request_class = self._why_read(group, track)
+        if request_class is None:
+            return None
+        count, at, begun = self._explanations.count(group.name), self._clock.now(), self._clock.monotonic()
+        try:
+            instances = self._client.list_instances(group.name, request_class)
+        except NoBudget as error:
+            return error.retry_after
+        except CouldNotAsk as error:
+            if request_class is RequestClass.READ:
+                raise
+            return error.retry_after or pod_status.PROGRESS_SECONDS
+        track.reading = Reading(instances, at)
+        track.read_of, track.read_at, track.events_read = group, begun, count
+        return None
+
+    def _why_read(self, group: Group, track: _Track) -> RequestClass | None:
+        """What for the instances are read now; None: they are not."""
+        if group.status in ("pending", "failed", "stopped", "succeeded"):
+            return None
+        age = self._clock.monotonic() - track.read_at
+        is_changed = track.read_of is None or _life(track.read_of) != _life(group)
+        if group.running_count > 0:
+            if is_changed or track.events_read != self._explanations.count(group.name):
+                return RequestClass.READ
+            if track.is_look_due and age >= pod_status.NEXT_RUN_SECONDS:
+                return RequestClass.READ
+            running = track.reading.running if track.reading is not None else None
+            if (running is None or not running.ready) and age >= pod_status.UNREADY_SECONDS:
+                return RequestClass.PROGRESS
+            if group.restart_policy != "always" and age >= pod_status.SAFETY_SECONDS:
+                return RequestClass.SAFETY
+        elif group.creating_count > 0 and (is_changed or age >= pod_status.PROGRESS_SECONDS):
+            return RequestClass.PROGRESS
+        return None
+
+    # -- what is concluded
+
+    def _verdict(
+        self, group: Group, track: _Track, remembered: RunReference | None, is_given_up: bool = False
+    ) -> Verdict:
+        events = self._explanations.of(group.name)
+        facts = Facts(
+            group=group,
+            reading=track.reading if track.read_of is not None and _life(track.read_of) == _life(group) else None,
+            events=(*events, *(track.system_log or ())),
+            remembered=remembered,
+            now=self._clock.now(),
+            process_began=self._process_began,
+            previous=track.previous,
+            accounted=track.accounted,
+            given_up=track.given_up,
+            is_given_up=is_given_up,
+        )
+        return pod_status.verdict(facts, Surroundings(self._credit.is_out, self._gpu_class(group, events)))
+
+    def _explain(self, group: Group, track: _Track, remembered: RunReference | None, verdict: Verdict) -> Verdict:
+        """The remembered run is over and no event says how: wait a minute, then ask the group's own log, then give
+        up.
+        """
+        now = self._clock.monotonic()
+        if track.unexplained_since is None:
+            track.unexplained_since = now
+        if now - track.unexplained_since < EXPLANATION_SECONDS or remembered is None:
+            return verdict
+        if track.system_log is None:
+            instance_id = remembered.container_id.removeprefix(SCHEME)
+            logged = map(from_entry, self._client.system_logs(group.name))
+            track.system_log = tuple(event for event in logged if event.instance_id == instance_id)
+            verdict = self._verdict(group, track, remembered)
+        if verdict.resolution.is_unexplained:
+            log.info("the end of a run stays unexplained name=%s run=%s", group.name, remembered.container_id)
+            verdict = self._verdict(group, track, remembered, is_given_up=True)
+        elif verdict.resolution.endings:
+            told = dataclasses.replace(
+                verdict.resolution, told_without_event=remembered.container_id.removeprefix(SCHEME)
+            )
+            verdict = Verdict(verdict.workload, told)
+        return verdict
+
+    def _offer(self, track: _Track, remembered: RunReference | None, resolution: Resolution) -> None:
+        track.offered, track.offered_for = resolution.told, remembered
+        track.offered_without_event = resolution.told_without_event
+
+    def _settle_offer(self, name: str, track: _Track, remembered: RunReference | None) -> None:
+        """What was offered is written as soon as the pod remembers another run: then it must not be told again."""
+        if remembered == track.offered_for:
+            return
+        # Events that are not kept any more will not be told again either.
+        kept = frozenset(map(key_of, self._explanations.of(name)))
+        track.accounted = (track.accounted | track.offered) & kept
+        if track.offered_without_event is not None:
+            track.given_up[track.offered_without_event] = self._clock.now()
+        track.offered, track.offered_without_event = frozenset(), None
+        track.unexplained_since, track.system_log = None, None
+
+    def _finished(self, group: Group, track: _Track, verdict: Verdict, delay: float | None) -> Workload:
+        workload = verdict.workload
+        times = [seconds for seconds in (workload.look_again_after, delay) if seconds is not None]
+        track.is_look_due = workload.run is None and group.running_count > 0 or verdict.resolution.is_unexplained
+        is_settled = not track.is_look_due and (workload.run is None or workload.run.ready) and not delay
+        self._followed.observed(group.name, is_settled=is_settled and workload.run is not None)
+        if not times:
+            return workload
+        return dataclasses.replace(workload, look_again_after=max(min(times), LEAST_LOOK_SECONDS))
+
+    def _gpu_class(self, group: Group, events: tuple[Event, ...]) -> str:
+        if not group.gpu_classes:
+            return ""
+        told = next((event.gpu_class for event in reversed(events) if event.gpu_class), "")
+        if told or len(group.gpu_classes) > 1:
+            return told.strip()
+        return self._catalog.name_of(group.gpu_classes[0]) or ""
+
+
+def _life(group: Group) -> tuple[object, ...]:
+    """The part of a group that tells that something has happened to its instances."""
+    return (
+        group.status,
+        group.version,
+        group.pending_change,
+        group.allocating_count,
+        group.creating_count,
+        group.running_count,
+        group.stopping_count,
+    )

@@ -1,0 +1,170 @@
+"""What a container group does, in the kubelet's words. Pure.
+
+    pending                              ImagePreparing, with SaladCloud's description
+    deploying, allocating                Allocating; Reallocating once it has run
+    downloading                          Downloading, with percent
+    creating                             ContainerCreating; StartError after a failed start, or when it takes too long
+    running                              the run, ready as its instance is ready
+    failed                               ErrImagePull, with SaladCloud's description
+    stopped                              Stopped, or OutOfCredit
+
+Counts of the group come with every list; the instance is read only now and then, so both may be a little apart. Then
+the run stays as it was told last, and nothing is concluded.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+
+from virtual_kubelet_salad.kubelet.provider import State, Workload
+from virtual_kubelet_salad.saladcloud import pod_annotations
+from virtual_kubelet_salad.saladcloud.events import Kind
+from virtual_kubelet_salad.saladcloud.models import Group, Instance
+from virtual_kubelet_salad.saladcloud.resolution import Facts, Resolution, resolve
+
+# A container that takes longer to be created will hardly start; SaladCloud may say nothing about it.
+ENDLESS_CREATION = datetime.timedelta(minutes=10)
+# A machine that does not exist: what some rows show while none is allocated.
+NO_MACHINE = "00000000-0000-0000-0000-000000000000"
+
+# When to look again though nothing wakes, in seconds.
+PROGRESS_SECONDS = 30.0
+UNREADY_SECONDS = 30.0
+UNEXPLAINED_SECONDS = 10.0
+NEXT_RUN_SECONDS = 5.0
+SAFETY_SECONDS = 300.0
+
+_STOPPED = ("stopped", "succeeded")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Verdict:
+    """The workload, and what its making has found out."""
+
+    workload: Workload
+    resolution: Resolution
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What is known beside the group's own facts."""
+
+    is_out_of_credit: bool = False
+    gpu_class: str = ""
+    """The name of the class it runs on, where that is known."""
+
+
+def verdict(facts: Facts, surroundings: Surroundings) -> Verdict:
+    """The workload relative to the remembered run."""
+    group, status = facts.group, facts.group.status
+    if status == "pending" and facts.remembered is None:
+        return _without_run(facts, State.STARTING, *_why_pending(group))
+    if status == "failed":
+        text = group.description or "SaladCloud could not prepare the image"
+        return _without_run(facts, State.FAILED, "ErrImagePull", text)
+    resolution = resolve(facts)
+    if status in _STOPPED and not resolution.endings:
+        return _without_run(facts, State.STOPPED, *_why_stopped(surroundings))
+    return Verdict(_followed(facts, resolution, surroundings), resolution)
+
+
+def _without_run(facts: Facts, state: State, reason: str, message: str) -> Verdict:
+    group = facts.group
+    workload = Workload(group.name, group.owner, state, reason, message, annotations=_host(group))
+    return Verdict(workload, Resolution())
+
+
+def _why_pending(group: Group) -> tuple[str, str]:
+    return "ImagePreparing", group.description or "SaladCloud prepares the image"
+
+
+def _why_stopped(surroundings: Surroundings) -> tuple[str, str]:
+    if surroundings.is_out_of_credit:
+        return "OutOfCredit", "The organization has no credit left at SaladCloud; its container groups are stopped"
+    return "Stopped", "The container group was stopped, not by this node"
+
+
+def _followed(facts: Facts, resolution: Resolution, surroundings: Surroundings) -> Workload:
+    group, run = facts.group, resolution.run
+    has_run = facts.remembered is not None or bool(resolution.endings) or run is not None
+    reason, message = ("", "") if run is not None else _why_waiting(facts, has_run)
+    return Workload(
+        name=group.name,
+        owner=group.owner,
+        state=State.RUNNING if has_run or group.status == "running" else State.STARTING,
+        reason=reason,
+        message=message,
+        run=run,
+        is_running=run is not None or (group.running_count > 0 and not resolution.endings),
+        endings=resolution.endings,
+        annotations=_annotations(facts, resolution, surroundings),
+        look_again_after=_look_again_after(facts, resolution),
+    )
+
+
+def _why_waiting(facts: Facts, has_run: bool) -> tuple[str, str]:
+    group = facts.group
+    starting = facts.reading.starting if facts.reading is not None else None
+    if group.status == "pending":
+        return _why_pending(group)
+    failure = _start_failure(facts)
+    if failure:
+        return "StartError", failure
+    if starting is not None and starting.state == "downloading":
+        return "Downloading", _progress(starting)
+    if starting is not None and starting.state == "creating":
+        if facts.now - starting.update_time > ENDLESS_CREATION:
+            minutes = int((facts.now - starting.update_time).total_seconds() // 60)
+            text = f"The machine has been creating the container for {minutes} minutes; its command may be invalid"
+            return "StartError", text
+        return "ContainerCreating", "The machine creates the container"
+    if group.creating_count > 0 or (group.running_count > 0 and starting is None):
+        return "ContainerCreating", "The machine creates the container"
+    if has_run:
+        return "Reallocating", "SaladCloud looks for another machine"
+    return "Allocating", "SaladCloud looks for a machine"
+
+
+def _start_failure(facts: Facts) -> str:
+    """The latest start failure, unless something ran after it."""
+    for event in reversed(facts.events):
+        if event.kind is Kind.RUNNING:
+            return ""
+        if event.kind is Kind.START_FAILURE:
+            return f"The container could not be started: {event.message}"
+    return ""
+
+
+def _progress(instance: Instance) -> str:
+    if instance.progress_in_percent is None:
+        return "The machine downloads the image"
+    return f"The machine downloads the image: {instance.progress_in_percent:.0f} %"
+
+
+def _look_again_after(facts: Facts, resolution: Resolution) -> float | None:
+    run = resolution.run
+    if resolution.is_unexplained:
+        return UNEXPLAINED_SECONDS
+    if run is None:
+        if facts.group.running_count > 0:
+            return NEXT_RUN_SECONDS
+        return PROGRESS_SECONDS if facts.group.creating_count > 0 else None
+    if not run.ready:
+        return UNREADY_SECONDS
+    return None if facts.group.restart_policy == "always" else SAFETY_SECONDS
+
+
+def _annotations(facts: Facts, resolution: Resolution, surroundings: Surroundings) -> dict[str, str]:
+    found = _host(facts.group)
+    running = facts.reading.running if facts.reading is not None else None
+    if running is not None and resolution.run is not None and not resolution.is_unexplained:
+        if running.machine_id and running.machine_id != NO_MACHINE:
+            found[pod_annotations.MACHINE_ID] = running.machine_id
+        if surroundings.gpu_class:
+            found[pod_annotations.GPU_CLASS] = surroundings.gpu_class
+    return found
+
+
+def _host(group: Group) -> dict[str, str]:
+    return {pod_annotations.ACCESS_DOMAIN_NAME: group.host} if group.host else {}
