@@ -16,7 +16,7 @@ from virtual_kubelet_salad.sandbox.salad_control import ControlError
 PODS = "/api/v1/namespaces/default/pods"
 STRATEGIC = "application/strategic-merge-patch+json"
 MOST_PODS = 6
-CLOUD_FAULTS = ("500", "503", "408", "html", "garbage", "reset")
+CLOUD_FAULTS = ("500", "502", "503", "408", "429-retry-after", "garbage", "html200", "reset")
 EXITS = (0, 1, 3, 137)
 
 
@@ -115,7 +115,8 @@ def edit_claim(world: World, first: int, second: int) -> None:
     if path is not None:
         value = (None, "0", "2", "nonsense")[second % 4]
         key = ("salad.com/attempt", "salad.com/container-group")[first % 2]
-        world.api_model.handle("PATCH", path, {}, {"metadata": {"annotations": {key: value}}}, STRATEGIC)
+        answer = world.api_model.handle("PATCH", path, {}, {"metadata": {"annotations": {key: value}}}, STRATEGIC)
+        world.edited.add(answer.body["metadata"].get("uid", ""))
 
 
 def node_blip(world: World, first: int, second: int) -> None:
@@ -218,7 +219,7 @@ _WEIGHTS = {
     "cloud_moves": 2,
     "edit_image": 1,
     "edit_claim": 1,
-    "node_blip": 1,
+    "node_blip": 4,
     "compact": 1,
 }
 _FAULT_WEIGHTS = {"kill": 1, "cloud_fault": 3, "call_fails": 3, "killed_in_call": 2}

@@ -8,8 +8,8 @@ from typing import Any
 _LATER = {"Pending": {"Pending", "Running", "Succeeded", "Failed"}, "Running": {"Running", "Succeeded", "Failed"}}
 
 
-class Violation(Exception):
-    """An invariant does not hold."""
+class Violation(BaseException):
+    """An invariant does not hold. No daemon code catches it: it is no `Exception`."""
 
     def __init__(self, rule: str, text: str) -> None:
         super().__init__(f"{rule}: {text}")

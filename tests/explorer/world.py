@@ -61,6 +61,8 @@ class World:
         self.fate: Callable[[bool], None] | None = None
         """What happens to the next call, before (False) or after (True) it is applied; consumed when it acts."""
         self.boots = 0
+        self.edited: set[str] = set()
+        """UIDs of pods whose claim was edited by their author."""
         self._phases: dict[str, str] = {}
         self._create_secret()
         self.foreign = [self._create_foreign_group(number) for number in range(FOREIGN_GROUPS)]
@@ -169,7 +171,7 @@ class World:
         pod = self._pod(record.uid)
         if pod is None or FINALIZER not in pod["metadata"].get("finalizers", []):
             raise Violation("I4", f"create of {body['name']} without a claim")
-        if pod["metadata"]["annotations"].get(ATTEMPT) != str(record.attempt):
+        if record.uid not in self.edited and pod["metadata"]["annotations"].get(ATTEMPT) != str(record.attempt):
             raise Violation(
                 "I1", f"create of attempt {record.attempt}, but {pod['metadata']['annotations']} is claimed"
             )

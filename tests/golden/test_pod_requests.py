@@ -14,11 +14,10 @@ import pytest
 import yaml
 
 from tests.support import official_api
-from tests.support.pod_requests import planned
+from tests.support.pod_requests import planned, planned_update
 from virtual_kubelet_salad.errors import Blocked, Refused
 from virtual_kubelet_salad.sandbox.salad_requests import CONTAINER_GROUP_PATCH, CONTAINER_GROUP_PROTOTYPE
 from virtual_kubelet_salad.sandbox.salad_validation import compile_schema
-from virtual_kubelet_salad.saladcloud import container_group
 from virtual_kubelet_salad.saladcloud.schemas import requests
 
 CASES = sorted((Path(__file__).parent / "pods").glob("*.yaml"))
@@ -41,7 +40,7 @@ def answer(case: Path) -> tuple[str, str]:
     assert violations_of_create(plan.request) == []
     requests.check_prototype(plan.request)
     assert official_api.violations("ContainerGroupPrototype", plan.request) == []
-    patch = container_group.update_request(plan)
+    patch = planned_update(pod, documents).request
     assert violations_of_patch(patch) == []
     requests.check_patch(patch)
     assert official_api.violations("ContainerGroupPatch", patch) == []

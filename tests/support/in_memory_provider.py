@@ -107,6 +107,9 @@ class InMemoryProvider:
         request = {"name": name, "image": image, "environment": dict(inputs.environment), "owner": owner}
         return Plan(request)
 
+    def plan_update(self, pod: Pod, inputs: Inputs, owner: Owner) -> Plan:
+        return self.plan(pod, inputs, owner)
+
     def create(self, plan: Plan, owner: Owner) -> None:
         name = plan.request["name"]
         self._begin("create", name)

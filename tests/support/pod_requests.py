@@ -62,6 +62,9 @@ class _Translation:
     def wanted_secrets(self, pod: Pod) -> tuple[str, ...]:
         return container_group.wanted_secrets(pod)
 
+    def plan_update(self, pod: Pod, inputs: Inputs, owner: Owner) -> Plan:
+        return container_group.build_update(pod, inputs, owner)
+
     def plan(self, pod: Pod, inputs: Inputs, owner: Owner) -> Plan:
         return container_group.build(pod, inputs, owner, FixedCatalog(), SETTINGS)
 
@@ -81,12 +84,21 @@ def owner_of(pod: Pod, attempt: int = 0) -> Owner:
 
 def planned(pod: Pod, documents: Sequence[Mapping[str, Any]] = ()) -> tuple[Plan, tuple[Notice, ...]]:
     """The plan for a pod and all the notices on its way. Raises what the kubelet would see."""
-    planner = Planner(
+    planner = _planner(documents)
+    ignored = planner.refuse(pod)
+    plan = planner.plan(pod, owner_of(pod), first_seen=0.0)
+    return plan, (*ignored, *plan.notices)
+
+
+def planned_update(pod: Pod, documents: Sequence[Mapping[str, Any]] = ()) -> Plan:
+    """The plan for a pod whose image was changed in place."""
+    return _planner(documents).plan_update(pod, owner_of(pod), now=0.0)
+
+
+def _planner(documents: Sequence[Mapping[str, Any]]) -> Planner:
+    return Planner(
         provider=_Translation(),  # type: ignore[arg-type]
         sources=_Documents(documents),  # type: ignore[arg-type]
         node_name=NODE_NAME,
         host_ip="10.1.2.3",
     )
-    ignored = planner.refuse(pod)
-    plan = planner.plan(pod, owner_of(pod), first_seen=0.0)
-    return plan, (*ignored, *plan.notices)

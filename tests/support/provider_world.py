@@ -80,7 +80,9 @@ class FollowedPod:
         return bool(self.container.get("ready"))
 
     def create(self, environment: tuple[tuple[str, str], ...] = ()) -> None:
-        plan = self._world.provider.plan(self.pod, Inputs(environment=environment, secrets={}), self.owner)
+        command = tuple(self.pod["spec"]["containers"][0].get("command") or ())
+        inputs = Inputs(environment=environment, secrets={}, command=command)
+        plan = self._world.provider.plan(self.pod, inputs, self.owner)
         self._world.provider.create(plan, self.owner)
 
     def look(self) -> Workload | None:
@@ -143,6 +145,16 @@ class ProviderWorld:
         followed.create(tuple((variable, script) for variable, script in scripts if script))
         self.pods[followed.owner.uid] = followed
         followed.look()
+        return followed
+
+    def many(self, count: int) -> list[FollowedPod]:
+        """So many pods, created as fast as the budget allows."""
+        followed: list[FollowedPod] = []
+        while len(followed) < count:
+            try:
+                followed.append(self.pod(f"web-{len(followed)}"))
+            except NoBudget:
+                self.step()
         return followed
 
     def step(self, seconds: float = 0.5) -> None:

@@ -43,13 +43,13 @@ class Claims:
     def read(self, pod: Pod, *, known_attempt: int = 0) -> Claim:
         """The claim, where `known_attempt` is the greatest attempt that this process has seen or made."""
         identity = self._provider.identity
-        is_held = identity.finalizer in (pods.metadata(pod).get("finalizers") or [])
+        seen = max(known_attempt, self._provider.newest_attempt(pods.uid(pod)) or 0)
+        if identity.finalizer not in (pods.metadata(pod).get("finalizers") or []):
+            # Annotations without the finalizer are an author's, or a template's: they mean nothing.
+            return Claim(False, seen, self.name(pod, seen))
         written = _parse_attempt(pods.annotations_of(pod).get(identity.attempt_annotation))
-        seen = self._provider.newest_attempt(pods.uid(pod))
-        attempt = max(written or 0, known_attempt, seen or 0)
+        attempt = max(written or 0, seen)
         name = self.name(pod, attempt)
-        if not is_held:
-            return Claim(False, attempt, name)
         try:
             located = self._provider.name_at(pods.annotations_of(pod).get(identity.claim_annotation, ""))
         except ValueError:

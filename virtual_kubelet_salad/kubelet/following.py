@@ -124,7 +124,7 @@ class Following:
             return Result("waiting", "the update is tried again later", wait)
         memory.tried(now, UPDATE_RETRY_SECONDS)
         try:
-            plan = self._on.planner.plan(pod, self._on.claims.owner(pod, claim.attempt), first_seen=now)
+            plan = self._on.planner.plan_update(pod, self._on.claims.owner(pod, claim.attempt), now=now)
             self._on.provider.update(claim.name, plan)
         except (Blocked, Refused) as obstacle:
             self._on.tell(pod, Notice("Warning", "UpdateFailed", f"the image was not changed: {obstacle}"))

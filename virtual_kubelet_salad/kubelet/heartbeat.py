@@ -28,6 +28,8 @@ LEASE_SECONDS = 40
 # A failed renewal is tried again soon: the node controller waits 40 s before the node is NotReady.
 LEASE_RETRY_SECONDS = 2.0
 STATUS_CHECK_SECONDS = 10.0
+# Until the cloud's quota is known the node offers no room at all.
+NO_CAPACITY_CHECK_SECONDS = 1.0
 STATUS_AT_LEAST_SECONDS = 300.0
 
 
@@ -115,15 +117,15 @@ class NodeStatus:
 
     def step(self) -> float:
         """Looks once, writes what differs; returns the seconds until the next look."""
+        facts = self.facts()
         try:
-            self._reconcile()
+            self._reconcile(facts)
         except Error as error:
             log.warning("node status was not written node=%s reason=%s", self.settings.name, error)
             return LEASE_RETRY_SECONDS
-        return STATUS_CHECK_SECONDS
+        return STATUS_CHECK_SECONDS if facts.capacity is not None else NO_CAPACITY_CHECK_SECONDS
 
-    def _reconcile(self) -> None:
-        facts = self.facts()
+    def _reconcile(self, facts: Facts) -> None:
         try:
             present = self.api.get_node(self.settings.name)
         except NotFound:

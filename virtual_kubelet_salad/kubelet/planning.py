@@ -47,6 +47,12 @@ class Planner:
         plan = self.provider.plan(pod, inputs, owner)
         return dataclasses.replace(plan, notices=(*notices, *plan.notices))
 
+    def plan_update(self, pod: Pod, owner: Owner, *, now: float) -> Plan:
+        """The request for an image that was changed in place; sources are read anew. Raises as `plan`."""
+        inputs, notices = self._inputs(pod, now)
+        plan = self.provider.plan_update(pod, inputs, owner)
+        return dataclasses.replace(plan, notices=(*notices, *plan.notices))
+
     def _inputs(self, pod: Pod, first_seen: float) -> tuple[Inputs, tuple[Notice, ...]]:
         namespace = pods.namespace(pod)
 

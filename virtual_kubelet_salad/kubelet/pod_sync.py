@@ -19,6 +19,9 @@ from virtual_kubelet_salad.kubelet.services import Services
 from virtual_kubelet_salad.kubelet.starting import Starting
 
 PROJECT_MISMATCH_SECONDS = 60.0
+FIRST_LIST_SECONDS = 2.0
+# An author can write a large attempt; looking for it must not eat the budget of requests.
+NEXT_ATTEMPT_SECONDS = 1.0
 
 
 class PodSync:
@@ -74,17 +77,25 @@ class PodSync:
         return self._starting.begin(pod, claim, memory)
 
     def _settle_doubt(self, pod: Pod, claim: Claim, memory: Memory) -> Result:
-        """The annotations do not tell which attempt lives: ask for all that there can be."""
-        names = [self._on.claims.name(pod, attempt) for attempt in range(claim.attempt, -1, -1)]
+        """The annotations do not tell which attempt lives: asks for one after the other, the newest first. Before the
+        first list nobody knows which is the newest.
+        """
+        if self._on.provider.snapshot() is None:
+            return Result("waiting", "the claim is in doubt and nothing has been listed yet", FIRST_LIST_SECONDS)
+        names = {attempt: self._on.claims.name(pod, attempt) for attempt in range(claim.attempt, -1, -1)}
         if pods.is_terminating(pod) or pods.is_finished(pod):
-            return self._ending.wind_up(pod, names, memory)
-        for attempt, name in zip(range(claim.attempt, -1, -1), names, strict=True):
+            return self._ending.wind_up(pod, list(names.values()), memory)
+        for attempt, name in names.items():
+            if name in memory.absences:
+                continue
             found = self._on.provider.exists(name)
             if found is True or self._on.claims.is_own(found, pod, attempt):
                 self._on.patch(pod, {"metadata": self._on.claims.metadata_patch(pod, attempt)})
                 memory.saw()
                 memory.attempt = attempt
                 return Result("adopted", f"attempt {attempt} found; the claim is repaired", AT_ONCE)
+            memory.missed(name, self._on.clock.monotonic())
+            return Result("waiting", f"attempt {attempt} not found; asking for the one before", NEXT_ATTEMPT_SECONDS)
         self._on.patch(pod, {"metadata": self._on.claims.metadata_patch(pod, claim.attempt)})
         return Result("claimed", f"no attempt found; the claim is repaired to attempt {claim.attempt}", AT_ONCE)
 

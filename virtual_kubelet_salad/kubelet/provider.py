@@ -247,8 +247,14 @@ class Provider(Protocol):
         """
         ...
 
+    def plan_update(self, pod: Pod, inputs: Inputs, owner: Owner) -> Plan:
+        """The request that brings image, credentials and environment of a workload in line with the pod. Raises as
+        `plan`.
+        """
+        ...
+
     def update(self, name: str, plan: Plan) -> None:
-        """Brings image, credentials and environment of a workload in line with a plan. Raises as `create`, and
+        """Sends what `plan_update` made. Raises as `create`, and
         `NotFound`.
         """
         ...

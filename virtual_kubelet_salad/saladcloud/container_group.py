@@ -98,11 +98,6 @@ def build_update(pod: Pod, inputs: Inputs, owner: Owner) -> Plan:
     return Plan(_patch(_changeable(pod, inputs, owner, tell)), tuple(tell))
 
 
-def update_request(plan: Plan) -> dict[str, Any]:
-    """The same merge patch, out of a plan that `build` made."""
-    return _patch(plan.request["container"])
-
-
 def refusals(pod: Pod) -> list[Notice]:
     """Everything in the pod that SaladCloud can never honour, decided from the pod alone; empty: none."""
     found: list[Notice] = []

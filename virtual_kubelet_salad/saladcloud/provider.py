@@ -195,6 +195,11 @@ class SaladCloudProvider:
         requests.check_prototype(plan.request)
         return plan
 
+    def plan_update(self, pod: Pod, inputs: Inputs, owner: Owner) -> Plan:
+        plan = container_group.build_update(pod, inputs, owner)
+        requests.check_patch(plan.request)
+        return plan
+
     # -- what changes something
 
     def create(self, plan: Plan, owner: Owner) -> None:
@@ -211,10 +216,8 @@ class SaladCloudProvider:
         )
 
     def update(self, name: str, plan: Plan) -> None:
-        patch = container_group.update_request(plan)
-        requests.check_patch(patch)
         begun = self._clock.monotonic()
-        self._cache.put(self._client.patch_group(name, patch), begun)
+        self._cache.put(self._client.patch_group(name, plan.request), begun)
         log.info("group updated name=%s", name)
 
     def start(self, name: str) -> None:

@@ -229,8 +229,8 @@ class SaladControls:
     def _group(self, name: str) -> Group:
         self._world.advance()
         group = self._world.find(name)
-        if group is None:
-            raise ControlError(f"no group {name}")
+        if group is None or group.is_deleting:
+            raise ControlError(f"no group {name}, or none that is not being deleted")
         return group
 
     def _running(self, name: str) -> tuple[Group, Replica]:

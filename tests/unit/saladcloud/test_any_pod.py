@@ -195,7 +195,7 @@ def test_any_pod_is_a_valid_request_or_a_reason(
     requests.check_prototype(plan.request)
     assert official_api.violations("ContainerGroupPrototype", plan.request) == []
     if len(plan.request["container"]["image"]) <= container_group.CHANGED_IMAGE_LIMIT_IN_CHARS:
-        patch = container_group.update_request(plan)
+        patch = container_group.build_update(pod, inputs, owner_of(pod)).request
         assert violations_of_patch(patch) == []
         requests.check_patch(patch)
         assert official_api.violations("ContainerGroupPatch", patch) == []
