@@ -6,14 +6,22 @@ import pathlib
 import re
 
 from virtual_kubelet_salad.config import flag_table_markdown
+from virtual_kubelet_salad.kubelet.refusals import pod_table_markdown
 from virtual_kubelet_salad.metrics import metrics_table_markdown
+from virtual_kubelet_salad.saladcloud.pod_annotations import annotation_table_markdown
 
 README = pathlib.Path(__file__).parent.parent / "README.md"
 
 
 def with_generated_parts(text: str) -> str:
     """`text` with what stands between the markers replaced. ValueError when a pair of markers is not there once."""
-    for name, table in (("flags", flag_table_markdown()), ("metrics", metrics_table_markdown())):
+    tables = {
+        "flags": flag_table_markdown(),
+        "metrics": metrics_table_markdown(),
+        "pod-support": pod_table_markdown(),
+        "annotations": annotation_table_markdown(),
+    }
+    for name, table in tables.items():
         between = re.compile(rf"(<!-- {name}:begin -->\n).*?(<!-- {name}:end -->)", re.DOTALL)
         if len(between.findall(text)) != 1:
             raise ValueError(f"README.md must have the markers of {name} once")

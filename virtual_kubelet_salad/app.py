@@ -28,6 +28,7 @@ from virtual_kubelet_salad.kube.informer import PodInformer
 from virtual_kubelet_salad.kube.leader import LeaderElector
 from virtual_kubelet_salad.kubelet import pods
 from virtual_kubelet_salad.kubelet.node import NodeSettings, Taint
+from virtual_kubelet_salad.kubelet.orphans import FRESH_SECONDS
 from virtual_kubelet_salad.metrics import Metrics
 from virtual_kubelet_salad.runtime.clock import Clock, SystemClock
 from virtual_kubelet_salad.runtime.threads import Loop, ThreadGroup
@@ -212,6 +213,8 @@ class _Process:
         reasons = []
         if not parts.cache.has_synced.is_set():
             reasons.append("the pods of this node have not been listed yet")
+        elif parts.cache.age_seconds() > FRESH_SECONDS:
+            reasons.append("the API server has not been heard of for longer than a watch lasts")
         if self._is_active() and not parts.node_status.is_registered.is_set():
             reasons.append("the node has not been registered yet")
         return reasons
@@ -226,6 +229,9 @@ class _Process:
         metrics.cache_age_seconds(parts.cache.age_seconds())
         metrics.pods_by_phase(collections.Counter(pods.phase(pod) for pod in parts.cache.all()))
         metrics.lease_age_seconds(parts.heartbeat.age_seconds())
+        metrics.watch_restarts(informer.restarts)
+        metrics.events(parts.recorder.posted, parts.recorder.dropped)
+        metrics.orphans_deleted(parts.orphans.deleted)
         metrics.thread_ages(self._group.ages())
         metrics.brake_active(parts.brake.is_engaged())
         for condition, status in parts.node_status.conditions.items():

@@ -158,16 +158,18 @@ DAEMON_OPTIONS: tuple[Option, ...] = (
         "where /metrics, /healthz and /readyz are served; port 0: any free one",
     ),
     Option(
-        "--kubelet-port", "PORT", values.whole_number(0, 65535), "10250", "port of the kubelet API; 0: any free one",
+        "--kubelet-port", "PORT", values.whole_number(0, 65535), "10250",
+        "port that the Node announces for the kubelet API, which this version does not serve",
     ),
     Option("--node-ip", "IP", values.ip_address, None, "address of the Node; none: the pod's own address"),
     Option(
-        "--tls-cert-file", "FILE", values.readable_file, None, "certificate of the kubelet API; none: self-signed",
+        "--tls-cert-file", "FILE", values.readable_file, None,
+        "certificate of the kubelet API, which this version does not serve",
     ),
     Option("--tls-private-key-file", "FILE", values.readable_file, None, "private key of that certificate"),
     Option(
         "--rotate-server-certificates", "BOOL", values.switch, "false",
-        "ask the cluster for the certificate of the kubelet API; needs an approver",
+        "get the certificate of the kubelet API from the cluster; without effect in this version",
     ),
     Option(
         "--log-level", "LEVEL", values.log_level, "info", "debug, info, warning or error",

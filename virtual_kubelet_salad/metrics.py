@@ -46,7 +46,6 @@ CODES = (
     "200", "201", "202", "204", "400", "401", "403", "404", "408", "409", "410", "422", "429", "500", "502", "503",
     "504", NO_ANSWER, OTHER,
 )
-WATCH_RESTART_REASONS = ("ended", "expired", "failed", "silent", OTHER)
 POD_PHASES = ("Pending", "Running", "Succeeded", "Failed", "Unknown")
 GROUP_STATES = ("pending", "deploying", "running", "stopped", "succeeded", "failed", OTHER)
 NODE_CONDITIONS = (
@@ -73,6 +72,7 @@ class Metrics(Collector):
         prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = registry
         self._documented: list[_Documented] = []
+        self._totals: dict[Counter, int] = {}
         self._refreshers: list[Callable[[], None]] = []
         registry.register(self)  # first, so that the refreshers run before anything else is collected
 
@@ -102,7 +102,9 @@ class Metrics(Collector):
         self._api_seconds = self._histogram(
             "apiserver_request_duration_seconds", "Duration of requests to the API server, watches left out.", "verb",
         )
-        self._watch_restarts = self._counter("watch_restarts_total", "New starts of the watch for pods.", "reason")
+        self._watch_restarts = self._counter(
+            "watch_restarts_total", "Lists and watches of pods that had to begin again.",
+        )
         self._cache_age = self._gauge("pod_cache_age_seconds", "Time since the API server last confirmed the pods.")
         self._events_posted = self._counter("events_posted_total", "Kubernetes Events written.")
         self._events_dropped = self._counter("events_dropped_total", "Kubernetes Events given up.")
@@ -146,9 +148,9 @@ class Metrics(Collector):
         """How many pods there are; phases that are left out have none."""
         _set_all(self._pods, POD_PHASES, pods)
 
-    def orphan_deleted(self) -> None:
-        """A container group without a pod was deleted."""
-        self._orphans.inc()
+    def orphans_deleted(self, total: int) -> None:
+        """Container groups deleted because their pod was gone, since the start."""
+        self._raise_to(self._orphans, total)
 
     def brake_active(self, is_active: bool) -> None:
         """Whether the brake holds deletions or vanished pods."""
@@ -196,21 +198,18 @@ class Metrics(Collector):
         if verb != "watch":
             self._api_seconds.labels(verb).observe(seconds)
 
-    def watch_restarted(self, reason: str) -> None:
-        """The watch starts again because it ended as planned, expired (410), failed, or was silent."""
-        self._watch_restarts.labels(_one_of(reason, WATCH_RESTART_REASONS)).inc()
+    def watch_restarts(self, total: int) -> None:
+        """How often listing or watching pods failed and was begun again since the start."""
+        self._raise_to(self._watch_restarts, total)
 
     def cache_age_seconds(self, seconds: float) -> None:
         """Time since the API server last confirmed that the pod cache is true."""
         self._cache_age.set(seconds)
 
-    def event_posted(self) -> None:
-        """A Kubernetes Event was written."""
-        self._events_posted.inc()
-
-    def event_dropped(self) -> None:
-        """A Kubernetes Event was given up: the queue was full, or the API server refused it."""
-        self._events_dropped.inc()
+    def events(self, posted: int, dropped: int) -> None:
+        """Kubernetes Events since the start: written, and given up."""
+        self._raise_to(self._events_posted, posted)
+        self._raise_to(self._events_dropped, dropped)
 
     # What the app reports.
 
@@ -249,14 +248,17 @@ class Metrics(Collector):
                 self._api_requests.labels(verb, resource, code)
             if verb != "watch":
                 self._api_seconds.labels(verb)
-        for reason in WATCH_RESTART_REASONS:
-            self._watch_restarts.labels(reason)
         for condition in NODE_CONDITIONS:
             self.node_condition(condition, "Unknown")
         self.observe_queue(0, 0, 0.0)
         self.pods_by_phase({})
         self.groups_by_state({})
         self._build.labels(virtual_kubelet_salad.__version__, platform.python_version()).set(1)
+
+    def _raise_to(self, counter: Counter, total: int) -> None:
+        """Counts what somebody else counts: up to their total."""
+        counter.inc(max(0, total - self._totals.get(counter, 0)))
+        self._totals[counter] = max(total, self._totals.get(counter, 0))
 
     def _counter(self, name: str, meaning: str, *labels: str) -> Counter:
         return Counter(self._document(name, "counter", labels, meaning), meaning, labels, registry=self.registry)

@@ -103,6 +103,8 @@ class EventRecorder:
         # In the order of arrival; guarded by the lock, as is the count of what was lost.
         self._waiting: OrderedDict[_Key, _Waiting] = OrderedDict()
         self._dropped = 0
+        # Written by step() alone.
+        self._posted_count = 0
         # Only step() touches these.
         self._posted: OrderedDict[_Key, _Posted] = OrderedDict()
         self._last_name_nanoseconds = 0
@@ -128,6 +130,11 @@ class EventRecorder:
                 self._waiting[key] = _Waiting(now, now, 1, self._clock.monotonic())
 
     @property
+    def posted(self) -> int:
+        """How many Events were written to the API server, repetitions included."""
+        return self._posted_count
+
+    @property
     def dropped(self) -> int:
         """How many occurrences were never posted."""
         with self._lock:
@@ -150,6 +157,7 @@ class EventRecorder:
                 return _IDLE_SECONDS
             try:
                 self._post(*taken)
+                self._posted_count += 1
             except errors.CouldNotAsk as error:
                 self._put_back(*taken)
                 return self._begin_pause(error)

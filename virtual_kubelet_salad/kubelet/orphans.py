@@ -40,8 +40,8 @@ class OrphanSweep:
     brake: Brake
     cluster_id: str
     node_name: str
-    found: int = 0
-    """Orphans waiting to be deleted, for the metric."""
+    deleted: int = 0
+    """How many orphans were deleted, for the metric."""
     _first_seen: dict[str, float] = dataclasses.field(default_factory=dict)
     _number: int = 0
     _present: frozenset[str] = frozenset()
@@ -61,7 +61,6 @@ class OrphanSweep:
         orphans = {name: owner for name, owner in ours.items() if self._is_suspect(name, owner)}
         self._first_seen = {name: self._first_seen.get(name, snapshot.taken_at) for name in orphans}
         due = [name for name in orphans if snapshot.taken_at - self._first_seen[name] >= SIGHTINGS_APART_SECONDS]
-        self.found = len(orphans)
         if due and self.brake.examine(
             frozenset(due), len(ours), f"{self.provider.identity.workload_noun}s are orphans"
         ):
@@ -129,6 +128,7 @@ class OrphanSweep:
                 owner.attempt,
             )
             self._first_seen.pop(name)
+            self.deleted += 1
 
     def _pod_exists(self, owner: Owner) -> bool:
         """A live question: does the pod that the owner record names exist, with that UID?"""

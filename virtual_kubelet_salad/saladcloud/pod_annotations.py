@@ -45,31 +45,37 @@ ACCESS_DOMAIN_NAME = "salad.com/access-domain-name"
 MACHINE_ID = "salad.com/machine-id"
 GPU_CLASS = "salad.com/gpu-class"
 
-READ_FROM_PODS = (
-    GPU_CLASSES,
-    GPU_MEMORY,
-    MAX_PRICE_PER_HOUR,
-    COUNTRY_CODES,
-    PRIORITY,
-    NETWORKING_PROTOCOL,
-    NETWORKING_PORT,
-    NETWORKING_AUTH,
-    NETWORKING_LOAD_BALANCER,
-    NETWORKING_CLIENT_REQUEST_TIMEOUT,
-    NETWORKING_SERVER_RESPONSE_TIMEOUT,
-    NETWORKING_SINGLE_CONNECTION_LIMIT,
-    LOGGING_NEW_RELIC_HOST,
-    LOGGING_NEW_RELIC_INGESTION_KEY,
-    LOGGING_SPLUNK_HOST,
-    LOGGING_SPLUNK_TOKEN,
-    LOGGING_TCP_HOST,
-    LOGGING_TCP_PORT,
-    LOGGING_SECRET,
-    ENTRYPOINT,
-    ON_INTERRUPTION,
-    IGNORE_UNSUPPORTED,
-)
-WRITTEN_TO_PODS = (CONTAINER_GROUP, ATTEMPT, ACCESS_DOMAIN_NAME, MACHINE_ID, GPU_CLASS)
+READ_FROM_PODS = {
+    GPU_CLASSES: "GPU classes by name or UUID, comma-separated; SaladCloud takes any of them",
+    GPU_MEMORY: "least video memory, `24` (GB) or a quantity such as `24Gi`",
+    MAX_PRICE_PER_HOUR: "most dollars per hour that the GPU classes may cost",
+    COUNTRY_CODES: "countries where the pod may run, ISO 3166 alpha-2, comma-separated; none: everywhere",
+    PRIORITY: "`high`, `medium`, `low` or `batch`; none: `--default-priority`",
+    NETWORKING_PROTOCOL: "`http` opens the gateway",
+    NETWORKING_PORT: "port of the container behind the gateway, a number or the name of a container port",
+    NETWORKING_AUTH: "`true` unless written `false`: callers of the gateway need an API key",
+    NETWORKING_LOAD_BALANCER: "`round_robin` or `least_number_of_connections`",
+    NETWORKING_CLIENT_REQUEST_TIMEOUT: "milliseconds",
+    NETWORKING_SERVER_RESPONSE_TIMEOUT: "milliseconds",
+    NETWORKING_SINGLE_CONNECTION_LIMIT: "`true`: one connection at a time",
+    LOGGING_NEW_RELIC_HOST: "log sink New Relic: host",
+    LOGGING_NEW_RELIC_INGESTION_KEY: "log sink New Relic: key (better in the Secret below)",
+    LOGGING_SPLUNK_HOST: "log sink Splunk: host",
+    LOGGING_SPLUNK_TOKEN: "log sink Splunk: token (better in the Secret below)",
+    LOGGING_TCP_HOST: "log sink TCP: host",
+    LOGGING_TCP_PORT: "log sink TCP: port",
+    LOGGING_SECRET: "Secret whose key `logging` holds a JSON object with one of SaladCloud's log sinks",
+    ENTRYPOINT: "the image's entrypoint as a JSON array, for pods that give `args` without `command`",
+    ON_INTERRUPTION: "`continue`: a pod with restartPolicy Never survives the loss of its machine",
+    IGNORE_UNSUPPORTED: "opt-outs of the table above, comma-separated",
+}
+WRITTEN_TO_PODS = {
+    CONTAINER_GROUP: "where the pod's container group lies: organization/project/name",
+    ATTEMPT: "which attempt it is, from 0",
+    ACCESS_DOMAIN_NAME: "host name of the gateway",
+    MACHINE_ID: "the machine it runs on",
+    GPU_CLASS: "the GPU it runs on, once known",
+}
 
 UNKNOWN_ANNOTATIONS_OPT_OUT = "annotations"
 
@@ -138,7 +144,7 @@ def refuse_misspelled(pod: Pod) -> None:
     `annotations`.
     """
     written: Mapping[str, str] = pod_fields.annotations_of(pod)
-    known = READ_FROM_PODS + WRITTEN_TO_PODS
+    known = {**READ_FROM_PODS, **WRITTEN_TO_PODS}
     unknown = sorted(name for name in written if name.startswith(PREFIX) and name not in known)
     if not unknown or UNKNOWN_ANNOTATIONS_OPT_OUT in ignored_words(pod):
         return
@@ -172,3 +178,11 @@ def quoted(value: str) -> str:
 
 def _one_of(words: Sequence[str]) -> str:
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}"
+
+
+def annotation_table_markdown() -> str:
+    """README's table of the annotations."""
+    lines = ["| annotation | by | meaning |", "|---|---|---|"]
+    lines += [f"| `{name}` | author | {meaning} |" for name, meaning in READ_FROM_PODS.items()]
+    lines += [f"| `{name}` | node | {meaning} |" for name, meaning in WRITTEN_TO_PODS.items()]
+    return "\n".join(lines) + "\n"

@@ -19,6 +19,8 @@ from virtual_kubelet_salad.saladcloud.runs import SCHEME, End, EventKey
 
 # Events arrive up to 10 s after they happened.
 _LAG = datetime.timedelta(seconds=10)
+# How long an exit may come in after what it led to: the lag, and the time between two queries.
+_EXIT_DELAY = datetime.timedelta(seconds=20)
 # Whole seconds, and clocks of several servers.
 _BLUR = datetime.timedelta(seconds=2)
 # A reading of the instance may be this old in itself.
@@ -120,7 +122,8 @@ def _keys(ends: list[End]) -> frozenset[EventKey]:
 def _is_news(end: End, facts: Facts) -> bool:
     given_up_at = facts.given_up.get(end.instance_id)
     is_late = given_up_at is not None and end.receive_time <= given_up_at + _OLD_NEWS
-    return not is_late and not end.keys & facts.accounted
+    is_early = end.may_hide_an_exit and facts.now < end.receive_time + _EXIT_DELAY
+    return not is_late and not is_early and not end.keys & facts.accounted
 
 
 def _is_old(end: End, facts: Facts) -> bool:
@@ -141,8 +144,8 @@ def _is_end_of(end: End, reference: RunReference, facts: Facts) -> bool:
     """Whether this end of the instance ends the remembered run, and not an earlier one with the same id."""
     if not _is_old(end, facts):
         return end.receive_time >= reference.started_at - _BLUR
-    if end.running is not None and _began_with(end.running, reference):
-        return True
+    if end.running is not None:
+        return _began_with(end.running, reference)
     for event in facts.events:
         if event.kind is Kind.RUNNING and event.instance_id == end.instance_id and event.time > end.last.time:
             if _began_with(event, reference):

@@ -62,6 +62,11 @@ class End:
         return self.cause.message.startswith(_MOVED_AFTER_EXITS)
 
     @property
+    def may_hide_an_exit(self) -> bool:
+        """Whether the platform's reason for taking the instance away may be an exit that has not come in yet."""
+        return self.exit is None and self.cause is not None and self.cause.message.startswith(_MOVED_AFTER_EXITS)
+
+    @property
     def had_run(self) -> bool:
         """Whether the events prove that there was a run at all: an instance can be taken away before it runs."""
         return self.exit is not None or self.running is not None
