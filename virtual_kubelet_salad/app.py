@@ -125,7 +125,9 @@ class _Process:
             is_active=self._is_active,
         )
         self._add_loops(parts, transports[2])
-        informer = PodInformer(transports[3], parts.cache, clock, config.nodename, on_death=self._on_death)
+        informer = PodInformer(
+            transports[3], parts.cache, clock, config.nodename, on_death=self._on_death, observe=self._observe
+        )
         self._group.add(
             Loop(
                 "informer check",

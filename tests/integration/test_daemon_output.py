@@ -113,7 +113,7 @@ def test_a_daemon_without_saladcloud_is_ready_and_its_node_is_there(
     daemon.start()
     daemon.wait_until_ready()
     world = World(seen.in_process(api_server), cloud, daemon)
-    assert seen.condition(world.cluster.node(), "Ready") == "True"
+    world.until(lambda: seen.condition(world.cluster.node(), "Ready") == "True", "the node to be ready")
     world.cluster.create_pod(manifests.pod("waits"))
     cloud.control("outage", kind=None)
     world.until_ready("waits")

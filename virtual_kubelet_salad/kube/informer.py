@@ -37,7 +37,8 @@ class PodInformer:
     """Feeds `cache` with the pods bound to `node_name`. `start` and `stop` are called once each.
 
     The transport belongs to the informer: nobody else may use it, and `stop` closes it. `on_death(name, cause)` is
-    called by `ensure_running` when the thread has ended unasked; `cause` is None when it is not known.
+    called by `ensure_running` when the thread has ended unasked; `cause` is None when it is not known. `observe` is
+    told of every list and watch as `ApiServer` tells of its calls.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class PodInformer:
         pacing: Pacing | None = None,
         on_death: Callable[[str, BaseException | None], None] | None = None,
         wait: Callable[[float], object] | None = None,
+        observe: Callable[[str, str, str, float], None] = lambda verb, resource, code, seconds: None,
     ) -> None:
         self._transport = transport
         self._cache = cache
@@ -69,6 +71,7 @@ class PodInformer:
             pacing=pacing if pacing is not None else Pacing(random.Random()),
             stopping=self._stopping,
             wait=wait if wait is not None else self._stopping.wait,
+            observe=observe,
         )
         # The official class is not typed.
         official: Callable[..., Any] = SharedInformer

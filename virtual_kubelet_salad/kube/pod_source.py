@@ -12,6 +12,7 @@ resourceVersion.
 Runs on the official informer's thread.
 """
 
+import contextlib
 import gc
 import json
 import logging
@@ -127,7 +128,9 @@ class PodSource:
         pacing: Pacing,
         stopping: threading.Event,
         wait: Callable[[float], object],
+        observe: Callable[[str, str, str, float], None] = lambda verb, resource, code, seconds: None,
     ) -> None:
+        self._observe = observe
         self.thread: threading.Thread | None = None
         self.restarts = 0
         self._transport = transport
@@ -191,7 +194,11 @@ class PodSource:
         pods: list[dict[str, Any]] = []
         query = {"fieldSelector": self._field_selector, "limit": str(self._page_size)}
         while True:
-            answer = self._transport.request("GET", resources.PODS, query=query, timeout=self._timing.list_read_timeout)
+            with self._observed("list") as outcome:
+                answer = self._transport.request(
+                    "GET", resources.PODS, query=query, timeout=self._timing.list_read_timeout
+                )
+                outcome.code = str(answer.status)
             if self._stopping.is_set():
                 raise Stopping
             body = body_of(answer, is_write=False)
@@ -235,7 +242,9 @@ class PodSource:
         raise ApiException(status=410, reason="a new list is needed")
 
     def _open(self, query: Mapping[str, str]) -> "_WatchStream":
-        response = self._transport.open_stream(resources.PODS, query=query, timeout=self._timing.watch_read_timeout)
+        with self._observed("watch") as outcome:
+            response = self._transport.open_stream(resources.PODS, query=query, timeout=self._timing.watch_read_timeout)
+            outcome.code = str(response.status)
         if self._stopping.is_set():
             response.close()
             raise Stopping
@@ -267,6 +276,15 @@ class PodSource:
             self._wait(delay)
         if self._stopping.is_set():
             raise Stopping
+
+    @contextlib.contextmanager
+    def _observed(self, verb: str) -> Iterator[SimpleNamespace]:
+        """Tells of one request, answered or not; the body of the block sets `code`."""
+        started, outcome = self._clock.monotonic(), SimpleNamespace(code="none")
+        try:
+            yield outcome
+        finally:
+            self._observe(verb, "pods", outcome.code, self._clock.monotonic() - started)
 
     def _note_failure(self, what: str, error: errors.Error) -> None:
         if self._stopping.is_set():
