@@ -41,6 +41,13 @@ class Explanations:
         with self._lock:
             return self._counts[name]
 
+    def since(self, name: str, count: int) -> tuple[Event, ...]:
+        """The events that came in after there had been `count`, as far as they are kept."""
+        with self._lock:
+            events = self._events.get(name, ())
+            new = min(self._counts[name] - count, len(events))
+            return tuple(events)[-new:] if new > 0 else ()
+
     def forget(self, name: str) -> None:
         with self._lock:
             self._events.pop(name, None)

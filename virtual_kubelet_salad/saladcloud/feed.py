@@ -12,7 +12,7 @@ import datetime
 import logging
 from collections.abc import Callable
 
-from virtual_kubelet_salad.errors import CouldNotAsk
+from virtual_kubelet_salad.errors import CouldNotAsk, NoBudget
 from virtual_kubelet_salad.runtime.clock import Clock
 from virtual_kubelet_salad.runtime.ratelimit import RequestClass
 from virtual_kubelet_salad.saladcloud import events
@@ -79,7 +79,8 @@ class EventFeed:
         try:
             is_behind = self._read_window()
         except CouldNotAsk as error:
-            log.warning("events not read, the next query begins where this one did reason=%s", error)
+            level = logging.DEBUG if isinstance(error, NoBudget) else logging.WARNING
+            log.log(level, "events not read, the next query begins where this one did reason=%s", error)
             return min(max(error.retry_after or 0.0, BEHIND_SECONDS), self._interval_seconds)
         if is_behind:
             return BEHIND_SECONDS

@@ -97,15 +97,9 @@ class Observing:
         self._settle_offer(name, track, remembered)
         try:
             delay = self._read_instances(group, track)
+            verdict = self._concluded(group, track, remembered)
         except NotFound:
             return self._workload_of_missing(name)
-        verdict = self._verdict(group, track, remembered)
-        if verdict.resolution.is_unexplained:
-            verdict = self._explain(group, track, remembered, verdict)
-        else:
-            track.unexplained_since, track.system_log = None, None
-            running = track.reading.running if track.reading is not None else None
-            track.previous = running or track.previous
         self._offer(track, remembered, verdict.resolution)
         return self._finished(group, track, verdict, delay)
 
@@ -151,18 +145,20 @@ class Observing:
         request_class = self._why_read(group, track)
         if request_class is None:
             return None
-        count, at, begun = self._explanations.count(group.name), self._clock.now(), self._clock.monotonic()
         try:
-            instances = self._client.list_instances(group.name, request_class)
+            self._read_now(group, track, request_class)
         except NoBudget as error:
             return error.retry_after
         except CouldNotAsk as error:
             if request_class is RequestClass.READ:
                 raise
             return error.retry_after or pod_status.PROGRESS_SECONDS
-        track.reading = Reading(instances, at)
-        track.read_of, track.read_at, track.events_read = group, begun, count
         return None
+
+    def _read_now(self, group: Group, track: _Track, request_class: RequestClass) -> None:
+        count, at, begun = self._explanations.count(group.name), self._clock.now(), self._clock.monotonic()
+        track.reading = Reading(self._client.list_instances(group.name, request_class), at)
+        track.read_of, track.read_at, track.events_read = group, begun, count
 
     def _why_read(self, group: Group, track: _Track) -> RequestClass | None:
         """What for the instances are read now; None: they are not."""
@@ -171,7 +167,7 @@ class Observing:
         age = self._clock.monotonic() - track.read_at
         is_changed = track.read_of is None or _life(track.read_of) != _life(group)
         if group.running_count > 0:
-            if is_changed or track.events_read != self._explanations.count(group.name):
+            if is_changed or self._has_news(group, track):
                 return RequestClass.READ
             if track.is_look_due and age >= pod_status.NEXT_RUN_SECONDS:
                 return RequestClass.READ
@@ -184,7 +180,21 @@ class Observing:
             return RequestClass.PROGRESS
         return None
 
+    def _has_news(self, group: Group, track: _Track) -> bool:
+        """Whether an event has come in that the last reading does not cover."""
+        events = self._explanations.since(group.name, track.events_read)
+        return any(track.reading is None or not track.reading.tells_already(event) for event in events)
+
     # -- what is concluded
+
+    def _concluded(self, group: Group, track: _Track, remembered: RunReference | None) -> Verdict:
+        verdict = self._verdict(group, track, remembered)
+        if verdict.resolution.is_unexplained:
+            return self._explain(group, track, remembered, verdict)
+        track.unexplained_since, track.system_log = None, None
+        running = track.reading.running if track.reading is not None else None
+        track.previous = running or track.previous
+        return verdict
 
     def _verdict(
         self, group: Group, track: _Track, remembered: RunReference | None, is_given_up: bool = False
@@ -205,8 +215,8 @@ class Observing:
         return pod_status.verdict(facts, Surroundings(self._credit.is_out, self._gpu_class(group, events)))
 
     def _explain(self, group: Group, track: _Track, remembered: RunReference | None, verdict: Verdict) -> Verdict:
-        """The remembered run is over and no event says how: wait a minute, then ask the group's own log, then give
-        up.
+        """The remembered run is over and no event says how: wait a minute, then look whether it is really over, then
+        ask the group's own log, then give up.
         """
         now = self._clock.monotonic()
         if track.unexplained_since is None:
@@ -214,6 +224,10 @@ class Observing:
         if now - track.unexplained_since < EXPLANATION_SECONDS or remembered is None:
             return verdict
         if track.system_log is None:
+            self._read_now(group, track, RequestClass.READ)
+            verdict = self._verdict(group, track, remembered)
+            if not verdict.resolution.is_unexplained:
+                return verdict
             instance_id = remembered.container_id.removeprefix(SCHEME)
             logged = map(from_entry, self._client.system_logs(group.name))
             track.system_log = tuple(event for event in logged if event.instance_id == instance_id)

@@ -48,6 +48,17 @@ class Reading:
         candidates = [one for one in self.instances if one.state not in ("running", "stopping")]
         return max(candidates, key=lambda one: one.update_time, default=None)
 
+    def tells_already(self, event: Event) -> bool:
+        """Whether the event says nothing about the instances that this answer does not show."""
+        running = self.running
+        if event.kind is Kind.GROUP:
+            return True
+        if running is None or running.id != event.instance_id:
+            return False
+        if event.kind is Kind.READINESS:
+            return running.ready is not event.message.startswith("Instance Not Ready")
+        return event.kind is Kind.RUNNING
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Facts:

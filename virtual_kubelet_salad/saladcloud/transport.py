@@ -216,14 +216,14 @@ class _KeyHeader(requests.auth.AuthBase):
 
 def _failure(error: Exception, *, is_write: bool) -> CouldNotAsk:
     never_sent = _was_never_sent(error)
-    if isinstance(error, requests.Timeout) or _has_reason(error, PoolTimeoutError):
+    if _has_reason(error, NewConnectionError):
+        text = "no connection to SaladCloud"
+    elif isinstance(error, requests.Timeout) or _has_reason(error, PoolTimeoutError):
         text = "SaladCloud did not answer in time"
     elif isinstance(error, requests.exceptions.SSLError):
         text = "SaladCloud's certificate was not accepted"
     elif isinstance(error, requests.exceptions.ProxyError):
         text = "the proxy to SaladCloud cannot be used"
-    elif never_sent:
-        text = "no connection to SaladCloud"
     else:
         text = "the connection to SaladCloud broke"
     return CouldNotAsk(text, may_be_applied=is_write and not never_sent)

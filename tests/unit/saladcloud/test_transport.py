@@ -102,7 +102,8 @@ def test_a_write_whose_connection_fails_is_not_repeated_either() -> None:
     retry = _transport()._new_session().get_adapter("https://x").max_retries
     with pytest.raises(MaxRetryError):
         retry.increment("POST", "/secret-path", error=NewConnectionError(None, "refused"))  # type: ignore[arg-type]
-    assert retry.increment("GET", "/x", error=NewConnectionError(None, "refused")).connect == 1  # type: ignore[arg-type]
+    refused = NewConnectionError(None, "refused")  # type: ignore[arg-type]
+    assert retry.increment("GET", "/x", error=refused).connect == 1
 
 
 @pytest.mark.parametrize(

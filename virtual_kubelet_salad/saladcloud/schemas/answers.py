@@ -121,7 +121,7 @@ class _Lenient(fields.Field[T], Generic[T]):
             return self._default
         try:
             return self._convert(value)
-        except (TypeError, ValueError, InvalidOperation):
+        except (TypeError, ValueError, OverflowError):
             return self._default
 
 
@@ -172,12 +172,21 @@ def _as_percent(value: Any) -> float | None:
 
 
 def _as_prices(value: Any) -> Mapping[str, Decimal]:
-    prices = {}
+    prices: dict[str, Decimal] = {}
     for item in value:
-        price = Decimal(str(item["price"])) if isinstance(item, Mapping) and "price" in item else Decimal("NaN")
-        if price.is_finite() and isinstance(item.get("priority"), str):
-            prices[item["priority"]] = price
+        priority = item.get("priority") if isinstance(item, Mapping) else None
+        price = _as_price(item.get("price")) if isinstance(priority, str) else None
+        if isinstance(priority, str) and price is not None:
+            prices[priority] = price
     return prices
+
+
+def _as_price(value: object) -> Decimal | None:
+    try:
+        price = Decimal(str(value))
+    except InvalidOperation:
+        return None
+    return price if price.is_finite() else None
 
 
 def _reader(**members: fields.Field[Any]) -> marshmallow.Schema:

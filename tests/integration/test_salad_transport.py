@@ -1,0 +1,99 @@
+"""The transport to SaladCloud over real sockets: repetitions, broken connections and silence."""
+
+from __future__ import annotations
+
+import dataclasses
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.salad_caller import GROUPS, prototype
+from virtual_kubelet_salad.errors import CouldNotAsk
+from virtual_kubelet_salad.runtime.clock import SystemClock
+from virtual_kubelet_salad.saladcloud.transport import RequestsTransport
+from virtual_kubelet_salad.sandbox.salad_http import SaladCloudServer
+from virtual_kubelet_salad.sandbox.salad_model import SaladCloudModel
+from virtual_kubelet_salad.sandbox.salad_settings import FAST
+
+TIMEOUT = (2.0, 5.0)
+IMPATIENT = (2.0, 0.3)
+
+
+class Line:
+    """A transport to a server of its own."""
+
+    def __init__(self) -> None:
+        settings = dataclasses.replace(FAST, latency_min=0.0, latency_max=0.0, hang=2.0)
+        self.model = SaladCloudModel(SystemClock(), settings)
+        self.server = SaladCloudServer(self.model)
+        self.server.start()
+        self.retries = 10
+        self.transport = RequestsTransport(self.server.url, lambda: "key", self._may_retry, SystemClock())
+
+    def _may_retry(self) -> bool:
+        self.retries -= 1
+        return self.retries >= 0
+
+    def requests(self) -> int:
+        return int(self.model.statistics()["requests"])
+
+    def close(self) -> None:
+        self.transport.close()
+        self.server.stop()
+
+
+@pytest.fixture
+def line() -> Iterator[Line]:
+    made = Line()
+    yield made
+    made.close()
+
+
+def test_a_request_and_its_answer(line: Line) -> None:
+    answer = line.transport.send("POST", GROUPS, body=prototype("web-abc"), timeout=TIMEOUT)
+    assert answer.status == 201 and answer.body["name"] == "web-abc"
+    assert line.transport.send("GET", GROUPS, timeout=TIMEOUT).body["items"][0]["name"] == "web-abc"
+    assert line.transport.send("DELETE", f"{GROUPS}/web-abc", timeout=TIMEOUT).status == 202
+    assert line.model.statistics()["schema_violations"] == 0
+
+
+@pytest.mark.parametrize("kind", ["503", "reset"])
+def test_a_get_outlives_two_failures(line: Line, kind: str) -> None:
+    line.model.fail_next(2, kind)
+    assert line.transport.send("GET", GROUPS, timeout=TIMEOUT).status == 200
+    assert (line.requests(), line.retries) == (3, 8)
+
+
+def test_a_get_gives_up_without_budget(line: Line) -> None:
+    line.retries = 0
+    line.model.fail_next(1, "reset")
+    with pytest.raises(CouldNotAsk, match="broke"):
+        line.transport.send("GET", GROUPS, timeout=TIMEOUT)
+    assert line.requests() == 1
+
+
+def test_a_write_that_is_cut_is_sent_once_and_may_be_applied(line: Line) -> None:
+    line.model.fail_next(1, "reset", applied=True)
+    with pytest.raises(CouldNotAsk) as caught:
+        line.transport.send("POST", GROUPS, body=prototype("web-abc"), timeout=TIMEOUT)
+    assert caught.value.may_be_applied and caught.value.__context__ is None
+    assert line.requests() == 1
+
+
+def test_silence_ends_at_the_read_timeout(line: Line) -> None:
+    line.model.fail_next(1, "hang")
+    with pytest.raises(CouldNotAsk, match="in time") as caught:
+        line.transport.send("POST", GROUPS, body=prototype("web-abc"), timeout=IMPATIENT)
+    assert caught.value.may_be_applied
+
+
+def test_a_write_to_nobody_was_never_sent() -> None:
+    with socket.socket() as reserved:
+        reserved.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{reserved.getsockname()[1]}"
+        transport = RequestsTransport(url, lambda: "key", lambda: True, SystemClock())
+        with pytest.raises(CouldNotAsk, match="no connection") as caught:
+            transport.send("POST", "/x", body={}, timeout=TIMEOUT)
+        transport.close()
+    assert not caught.value.may_be_applied
