@@ -9,6 +9,7 @@ stacks: a daemon with a missing part is worse than one that is started anew.
 from __future__ import annotations
 
 import collections
+import datetime
 import faulthandler
 import logging
 import socket
@@ -27,6 +28,7 @@ from virtual_kubelet_salad.kube.events import EventRecorder
 from virtual_kubelet_salad.kube.informer import PodInformer
 from virtual_kubelet_salad.kube.leader import LeaderElector
 from virtual_kubelet_salad.kubelet import pods
+from virtual_kubelet_salad.kubelet.heartbeat import LEASE_NAMESPACE
 from virtual_kubelet_salad.kubelet.node import NodeSettings, Taint
 from virtual_kubelet_salad.kubelet.orphans import FRESH_SECONDS
 from virtual_kubelet_salad.metrics import Metrics
@@ -49,6 +51,8 @@ ELECTION_BOUND_SECONDS = 30.0
 INFORMER_CHECK_SECONDS = 2.0
 INFORMER_CHECK_BOUND_SECONDS = 30.0
 FIRST_ANSWER_RETRY_SECONDS = 2.0
+# Events reach the log entries late, and the machines' clocks are wrong by up to a minute or so.
+CATCH_UP_OVERLAP = datetime.timedelta(minutes=3)
 
 
 def run(config: Config, stop_requested: threading.Event) -> int:
@@ -112,7 +116,13 @@ class _Process:
         settings = _settings(config, cluster_id, str(version.get("gitVersion", "")))
         recorder = EventRecorder(api, clock, COMPONENT, config.nodename)
         provider = saladcloud.build(
-            config, cluster_id, clock, self._metrics, before_write=self._check_leadership, is_active=self._is_active
+            config,
+            cluster_id,
+            clock,
+            self._metrics,
+            before_write=self._check_leadership,
+            is_active=self._is_active,
+            since=self._last_sign_of_life(lease_api),
         )
         parts = daemon.build(
             settings,
@@ -187,6 +197,16 @@ class _Process:
                 log.warning("the API server does not answer yet reason=%s", error)
             self._stop_requested.wait(FIRST_ANSWER_RETRY_SECONDS)
         return None
+
+    def _last_sign_of_life(self, api: ApiServer) -> datetime.datetime | None:
+        """When a daemon last renewed the node's lease, and some: what SaladCloud did since is still to be read."""
+        try:
+            lease = api.get_lease(LEASE_NAMESPACE, self._config.nodename)
+        except errors.Error as error:
+            log.info("the node's last lease is not known reason=%s", error)
+            return None
+        renewed = pods.parse_time((lease.get("spec") or {}).get("renewTime"))
+        return renewed - CATCH_UP_OVERLAP if renewed is not None else None
 
     # -- leadership ---------------------------------------------------------------------------------------------------
 

@@ -91,8 +91,8 @@ DAEMON_OPTIONS: tuple[Option, ...] = (
         "requests per minute that SaladCloud allows this key; 0: no limit",
     ),
     Option(
-        "--salad-list-limit", "N", values.whole_number(1, 1_000_000), "100",
-        "container groups that one SaladCloud list shows at most",
+        "--salad-list-limit", "N", values.whole_number(0, 1_000_000), "100",
+        "container groups that one SaladCloud list shows at most; 0: all of them",
     ),
     Option(
         "--cluster-id", "ID", values.label_value, None,

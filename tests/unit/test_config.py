@@ -155,7 +155,7 @@ def test_a_good_value_is_typed(flag: str, text: str, value: object) -> None:
     ("flag", "text"),
     [
         ("--workers", "-1"), ("--workers", "0"), ("--workers", "101"), ("--workers", "ten"), ("--workers", "1_0"),
-        ("--workers", "٣"), ("--max-pods", "0"), ("--salad-list-limit", "0"), ("--sce-rate-limit", "-5"),
+        ("--workers", "٣"), ("--max-pods", "0"), ("--salad-list-limit", "-1"), ("--sce-rate-limit", "-5"),
         ("--poll-interval", "0"), ("--poll-interval", "1h"), ("--poll-interval", "nan"), ("--poll-interval", "1e1"),
         ("--heartbeat-interval", "30s"), ("--shutdown-timeout", "0.5"), ("--kubelet-port", "65536"),
         ("--nodename", "Node"), ("--nodename", "a..b"), ("--nodename", "-a"), ("--nodename", "a" * 64),

@@ -87,7 +87,9 @@ class Following:
         delays: tuple[float, ...]
         if never_ran:
             delays = START_CONFIRM_SECONDS
-        elif pods.restart_policy(pod) == "Always":
+        elif pods.restart_policy(pod) == "Always" or (
+            pods.restart_policy(pod) == "OnFailure" and workload.is_stopped_by_cloud
+        ):
             delays = STOPPED_RETRY_SECONDS
         else:
             delays = STOPPED_FAILS_SECONDS
@@ -95,11 +97,10 @@ class Following:
         if wait > 0.0:
             if never_ran:
                 return Result("waiting", "started; waiting for the cloud", wait)
-            text = workload.message or f"the {self._on.provider.identity.workload_noun} was stopped, not by this node"
-            wanted = self._on.statuses.waiting(pod, self._on.clock.now(), "Stopped", text)
-            return dataclasses.replace(
-                self._on.write(pod, wanted, "stopped", Notice("Warning", "Stopped", text)), after=wait
-            )
+            reason = workload.reason or "Stopped"
+            wanted = self._on.statuses.waiting(pod, self._on.clock.now(), reason, workload.message)
+            written = self._on.write(pod, wanted, "stopped", Notice("Warning", reason, workload.message))
+            return dataclasses.replace(written, after=wait)
         if delays is STOPPED_FAILS_SECONDS:
             noun = self._on.provider.identity.workload_noun
             text = f"the {noun} was stopped, not by this node, and its restart policy allows no new start"

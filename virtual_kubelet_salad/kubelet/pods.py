@@ -15,7 +15,7 @@ MIRROR_ANNOTATION = "kubernetes.io/config.mirror"
 # Reasons that are written only about a workload that was seen; they are the memory of that across a restart of the
 # daemon.
 REASONS_OF_A_SEEN_WORKLOAD = frozenset(
-    {"ImagePreparing", "Allocating", "Downloading", "Reallocating", "StartError", "Stopped"}
+    {"ImagePreparing", "Allocating", "Downloading", "Reallocating", "StartError", "Stopped", "Restarting"}
 )
 REASONS_OF_A_FAILED_IMAGE = frozenset({"ErrImagePull", "ImagePullBackOff"})
 

@@ -137,6 +137,8 @@ class Ending:
     message: str
     is_interruption: bool = False
     """The machine went away; the container did not exit by itself."""
+    is_replacement: bool = False
+    """We ended it ourselves, to run a changed image: a restart whatever the restart policy."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -154,6 +156,8 @@ class Workload:
     """The cloud counts it as running, though the run itself may not have been read yet (`run` is None then)."""
     endings: tuple[Ending, ...] = ()
     """Runs that ended since the remembered one began (itself included unless it is over already), oldest first."""
+    is_stopped_by_cloud: bool = False
+    """STOPPED, and nobody decided that: it may be started again under OnFailure too."""
     annotations: Mapping[str, str] = dataclasses.field(default_factory=dict)
     """To be written back to the pod."""
     look_again_after: float | None = None

@@ -34,9 +34,11 @@ class Writer:
 
     def waiting(self, pod: Pod, now: datetime.datetime, reason: str, message: str = "") -> dict[str, Any]:
         """The container waits: Pending before the first run, a waiting container in a Running pod afterwards."""
-        container = self._container(
-            pod, {"waiting": _without_empty({"reason": reason, "message": message[:MESSAGE_LENGTH]})}
-        )
+        waiting = _without_empty({"reason": reason, "message": message[:MESSAGE_LENGTH]})
+        container = self._container(pod, {"waiting": waiting})
+        before = pods.container_status(pod)
+        if "running" in (before.get("state") or {}) and before.get("containerID"):
+            container["lastState"] = self._lost(pod, now, EXIT_CODE_UNKNOWN)
         return self._status(pod, now, "Pending", container, message=message)
 
     def failed(
@@ -133,6 +135,8 @@ class Writer:
         policy = pods.restart_policy(pod)
         goes_on = pods.annotations_of(pod).get(self.interruption_annotation) == "continue"
         for ending in workload.endings:
+            if ending.is_replacement:
+                continue
             if ending.is_interruption:
                 if policy == "Never" and not goes_on:
                     return ending

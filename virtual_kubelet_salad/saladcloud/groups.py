@@ -70,7 +70,7 @@ class GroupCache:
             self._count_attempts()
             number = self._snapshot.number + 1 if self._snapshot is not None else 1
             sightings = tuple(Sighting(name, self._entries[name].group.owner) for name in sorted(shown))
-            self._snapshot = Snapshot(number, answered_at, is_complete, sightings)
+            self._snapshot = Snapshot(number, asked_at, is_complete, sightings)
             return [group for group in changed if self._is_ours(group.owner)]
 
     def put(self, raw: RawGroup, asked_at: float) -> Group | None:

@@ -65,7 +65,9 @@ def verdict(facts: Facts, surroundings: Surroundings) -> Verdict:
         return _without_run(facts, State.FAILED, "ErrImagePull", text)
     resolution = resolve(facts)
     if status in _STOPPED and not resolution.endings:
-        return _without_run(facts, State.STOPPED, *_why_stopped(surroundings))
+        stopped = _without_run(facts, State.STOPPED, *_why_stopped(surroundings))
+        workload = dataclasses.replace(stopped.workload, is_stopped_by_cloud=surroundings.is_out_of_credit)
+        return Verdict(workload, stopped.resolution)
     return Verdict(_followed(facts, resolution, surroundings), resolution)
 
 

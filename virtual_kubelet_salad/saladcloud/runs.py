@@ -128,6 +128,7 @@ def replaced_ending(reference: RunReference, now: datetime.datetime, version: in
         exit_code=EXIT_CODE_KILLED,
         reason="Error",
         message=f"Replaced by version {version} of the container group",
+        is_replacement=True,
     )
 
 

@@ -1,198 +1,141 @@
-"""The subcommand `sandbox`: SaladCloud, an API server and the daemon in one process on loopback, shown live.
+"""The subcommand `sandbox`: its command line, and the daemon as the sandbox starts it.
 
-Needs neither a cluster nor a key. The daemon is the real one, started as in a cluster, on its own thread; only the two
-servers it talks to are simulated. Ctrl-C (or SIGTERM) stops everything in order.
+The daemon is the real one, started as in a cluster, on its own thread; only what it talks to is simulated. Ctrl-C (or
+SIGTERM) stops everything in order, also during the start: what takes time to load is loaded when signals are heeded.
 """
 
 from __future__ import annotations
 
-import itertools
+import logging
 import os
 import pathlib
+import signal
 import sys
-import tempfile
 import threading
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import TextIO
 
-import yaml
-
-from virtual_kubelet_salad import app, config, logs
+from virtual_kubelet_salad import config, errors, logs
 from virtual_kubelet_salad import config_values as values
 from virtual_kubelet_salad.config_options import Option
-from virtual_kubelet_salad.runtime.clock import SystemClock
-from virtual_kubelet_salad.sandbox import api_http, salad_http, view
-from virtual_kubelet_salad.sandbox.api_model import ApiServerModel
-from virtual_kubelet_salad.sandbox.api_resources import RESOURCES
-from virtual_kubelet_salad.sandbox.salad_model import SaladCloudModel
+from virtual_kubelet_salad.sandbox import manifests, samples
 from virtual_kubelet_salad.sandbox.salad_settings import PROFILES
-from virtual_kubelet_salad.sandbox.picture import Picture
-from virtual_kubelet_salad.sandbox.samples import SAMPLE
 from virtual_kubelet_salad.signals import StopSignals
 
 PROGRAM = "virtual-kubelet-salad sandbox"
-EXIT_NOT_READY = 1
-REDRAW_SECONDS = 1.0
-NODE_SECONDS = 30.0
+DESCRIPTION = """\
+Shows a node for SaladCloud at work: a simulated SaladCloud, an API server and the daemon in one command. Needs neither
+a cluster nor a key. The API server is the real one when KUBEBUILDER_ASSETS names a directory with etcd, kube-apiserver,
+kube-scheduler and kube-controller-manager, else a minimal one. Ctrl-C ends it."""
 
 OPTIONS = (
-    Option("--apply", "FILE", values.readable_file, None, "manifest with pods to run; none: three samples"),
+    Option(
+        "--apply",
+        "FILE",
+        values.readable_file,
+        None,
+        "YAML file with Pods, Deployments, Jobs and what they need; none: samples",
+    ),
     Option(
         "--profile",
         "NAME",
-        values.one_of(*sorted(PROFILES)),
+        values.one_of(*PROFILES),
         "default",
-        f"how long SaladCloud takes: {', '.join(sorted(PROFILES))}",
+        "how long SaladCloud takes: fast (2 s to a running pod), default (15 s) or realistic (4 min)",
     ),
-    Option("--seed", "N", values.whole_number(0, 2**31), None, "makes the simulators repeatable; none: a random one"),
+    Option(
+        "--seed",
+        "N",
+        values.whole_number(0, 2**31),
+        None,
+        "makes the simulation repeatable; none: a random one, which is printed",
+    ),
     Option("--port", "PORT", values.whole_number(0, 65535), "0", "port of the API server; 0: any free one"),
-    Option("--until-ready", "BOOL", values.switch, "false", "end with exit code 0 when all pods are ready or finished"),
-    Option("--timeout", "TIME", values.duration(1, 86_400), "300s", "with --until-ready: exit code 1 after this time"),
-    Option("--log-level", "LEVEL", values.log_level, "warning", "debug, info, warning or error"),
+    Option(
+        "--until-ready",
+        "BOOL",
+        values.switch,
+        "false",
+        "end with exit code 0 once each pod is ready, finished or refused",
+    ),
+    Option(
+        "--timeout",
+        "TIME",
+        values.duration(1, 86_400),
+        "300s",
+        "with --until-ready: end with exit code 1 after this time",
+    ),
+    Option("--log-level", "LEVEL", values.log_level, "warning", "log of the daemon: debug, info, warning or error"),
 )
+
+_log = logging.getLogger(__name__)
 
 
 def main(arguments: Sequence[str]) -> int:
     """Runs the sandbox until it is stopped; the exit code. Raises `config.ConfigProblems`."""
-    environ: Mapping[str, str] = {}
-    options = config.parse_options(OPTIONS, arguments, environ, program=PROGRAM, description=__doc__.split("\n\n")[1])
-    manifests = read_manifests(options["apply"])
-    logs.set_up(options["log_level"], "text")
-    with StopSignals() as stop_requested, tempfile.TemporaryDirectory(prefix="virtual-kubelet-salad-") as directory:
-        return _Sandbox(options, pathlib.Path(directory), stop_requested).run(manifests)
+    with StopSignals() as stop_requested:
+        _stop_when_the_terminal_closes()
+        return _run(arguments, stop_requested)
 
 
-def read_manifests(path: str | None) -> list[dict[str, Any]]:
-    """The objects of a YAML file, Lists opened. Raises `ConfigProblems` with what is wrong and where."""
-    text = SAMPLE if path is None else pathlib.Path(path).read_text(encoding="utf-8")
+def _run(arguments: Sequence[str], stop_requested: threading.Event) -> int:
+    options = config.parse_options(OPTIONS, arguments, os.environ, program=PROGRAM, description=DESCRIPTION)
+    wanted = _manifests(options["apply"])
+    from virtual_kubelet_salad.sandbox import session  # here and below, because they load the servers and the clients
+
+    assets = os.environ.get("KUBEBUILDER_ASSETS")
+    settings = session.Settings(
+        manifests=wanted,
+        profile=options["profile"],
+        seed=options["seed"],
+        port=options["port"],
+        until_ready=options["until_ready"],
+        timeout_seconds=options["timeout"],
+        binaries=pathlib.Path(assets) if assets else None,
+    )
+    daemon = session.Daemon(_run_daemon, lambda: logs.set_up(options["log_level"], "text"))
     try:
-        documents = [document for document in yaml.safe_load_all(text) if document is not None]
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f" in line {mark.line + 1}" if mark else ""
-        raise config.ConfigProblems([f"--apply: the file is no YAML{where}"]) from None
-    found = list(itertools.chain.from_iterable(_items(document) for document in documents))
-    for number, item in enumerate(found, 1):
-        if not isinstance(item, dict) or not {"apiVersion", "kind", "metadata"} <= item.keys():
-            raise config.ConfigProblems([f"--apply: object {number} needs apiVersion, kind and metadata"])
-    if not found:
-        raise config.ConfigProblems(["--apply: the file holds no object"])
-    return found
+        return session.Session(settings, daemon, stop_requested).run()
+    except BrokenPipeError:
+        # Whoever read our output has gone, as in `sandbox | head`; the interpreter must not find that out once more.
+        _silence(sys.stdout)
+        return session.EXIT_FAILED
 
 
-def _items(document: Any) -> list[Any]:
-    if isinstance(document, dict) and document.get("kind") == "List":
-        return list(document.get("items") or [])
-    return [document]
+def _stop_when_the_terminal_closes() -> None:
+    """A closed terminal asks for the stop too, unless the sandbox was started to outlive it (nohup)."""
+
+    def stop(number: int, frame: object) -> None:
+        _silence(sys.stdout, sys.stderr)  # both lead to the terminal that is gone, or to nobody who waits for more
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    if signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:
+        signal.signal(signal.SIGHUP, stop)
 
 
-def collection_path(manifest: Mapping[str, Any]) -> str | None:
-    """Where an object is created; None for a kind that the minimal API server does not know."""
-    for resource in RESOURCES:
-        if (manifest["apiVersion"], manifest["kind"]) == (resource.api_version, resource.kind):
-            root = f"/apis/{resource.api_version}" if resource.group else f"/api/{resource.version}"
-            if not resource.namespaced:
-                return f"{root}/{resource.plural}"
-            return f"{root}/namespaces/{manifest['metadata'].get('namespace', 'default')}/{resource.plural}"
-    return None
+def _silence(*streams: TextIO) -> None:
+    """What is written from now on goes nowhere."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in streams:
+        os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
 
 
-class _Sandbox:
-    """One run of the sandbox."""
+def _manifests(path: str | None) -> list[manifests.Manifest]:
+    if path is None:
+        return manifests.parse_manifests(samples.SAMPLE)
+    try:
+        return manifests.read_manifests(pathlib.Path(path))
+    except manifests.BadManifest as bad:
+        raise config.ConfigProblems([f"--apply: {bad}"]) from None
 
-    def __init__(self, options: Mapping[str, Any], directory: pathlib.Path, stop_requested: threading.Event) -> None:
-        self._options = options
-        self._stop_requested = stop_requested
-        self._kubeconfig = directory / "kubeconfig"
-        seed = options["seed"]
-        self._seed = int.from_bytes(os.urandom(3)) if seed is None else int(seed)
-        self._clock = clock = SystemClock()
-        cloud_model = SaladCloudModel(clock, PROFILES[options["profile"]], self._seed)
-        self._cloud = salad_http.SaladCloudServer(cloud_model, seed=self._seed)
-        api_model = ApiServerModel(clock, seed=self._seed)
-        self._api = api_http.ApiServer(api_model, port=options["port"], clock=clock)
-        self._exit_code = 0
 
-    def run(self, manifests: list[dict[str, Any]]) -> int:
-        self._cloud.start()
-        self._api.start()
-        daemon = threading.Thread(target=self._run_daemon, name="daemon")
-        try:
-            self._kubeconfig.write_text(api_http.kubeconfig(self._api.url), encoding="utf-8")
-            daemon.start()
-            problems = self._apply(manifests)
-            for problem in problems:
-                print(f"{PROGRAM}: {problem}", file=sys.stderr)
-            if problems:
-                self._exit_code = EXIT_NOT_READY
-            else:
-                self._show()
-        finally:
-            self._stop_requested.set()
-            if daemon.ident is not None:
-                daemon.join()
-            self._api.stop()
-            self._cloud.stop()
-        return self._exit_code
+def _run_daemon(arguments: Sequence[str], stop_requested: threading.Event) -> int:
+    """The real daemon, with a key that opens nothing."""
+    from virtual_kubelet_salad import app
 
-    def _run_daemon(self) -> None:
-        arguments = [
-            "--kubeconfig", str(self._kubeconfig),
-            "--sce-api-url", self._cloud.url,
-            "--sce-organization-name", "sandbox",
-            "--sce-project-name", "default",
-            "--metrics-address", "127.0.0.1:0",
-            "--node-ip", "127.0.0.1",
-            "--poll-interval", "2s",
-        ]  # fmt: skip
-        settings = config.load(arguments, {"SALAD_CLOUD_API_KEY": "sandbox"})
-        if app.run(settings, self._stop_requested) != 0:
-            self._exit_code = EXIT_NOT_READY
-        self._stop_requested.set()
-
-    def _apply(self, manifests: list[dict[str, Any]]) -> list[str]:
-        """Creates the objects; what the API server says against them."""
-        problems = []
-        for manifest in manifests:
-            path = collection_path(manifest)
-            name = f"{manifest['kind']} {manifest['metadata'].get('name', '')}"
-            if path is None:
-                problems.append(f"{name}: this API server does not know {manifest['apiVersion']} {manifest['kind']}")
-                continue
-            status, answer = self._api.serve("POST", path, {}, manifest, "application/json")
-            if status >= 300:
-                problems.append(f"{name}: {answer.get('message', status)}")
-        return problems
-
-    def _show(self) -> None:
-        deadline = self._clock.monotonic() + self._options["timeout"]
-        head = [
-            f"seed {self._seed}, profile {self._options['profile']}",
-            f"API server {self._api.url}   (kubectl --kubeconfig {self._kubeconfig} get pods -o wide)",
-            f"SaladCloud {self._cloud.url}",
-        ]
-        with view.open_view(head) as screen:
-            while not self._stop_requested.is_set():
-                picture = self._picture()
-                screen.show(picture)
-                if self._options["until_ready"]:
-                    if picture.is_settled():
-                        return
-                    if self._clock.monotonic() > deadline:
-                        print(f"{PROGRAM}: not all pods became ready within --timeout", file=sys.stderr)
-                        self._exit_code = EXIT_NOT_READY
-                        return
-                self._stop_requested.wait(REDRAW_SECONDS)
-
-    def _picture(self) -> Picture:
-        return Picture(
-            nodes=self._list("/api/v1/nodes"),
-            pods=self._list("/api/v1/pods"),
-            groups=self._cloud.overview(),
-            statistics=self._cloud.statistics(),
-        )
-
-    def _list(self, path: str) -> list[dict[str, Any]]:
-        _, answer = self._api.serve("GET", path, {}, None, None)
-        items: list[dict[str, Any]] = answer.get("items", [])
-        return items
+    try:
+        return app.run(config.load(arguments, {"SALAD_CLOUD_API_KEY": "sandbox"}), stop_requested)
+    except errors.Error as error:
+        _log.error("the daemon cannot run problem=%r", str(error))
+        return 1

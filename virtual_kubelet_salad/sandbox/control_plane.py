@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import pathlib
 import tempfile
 import threading
@@ -19,12 +18,12 @@ from collections.abc import Callable
 from typing import Self
 
 from virtual_kubelet_salad.runtime.clock import SystemClock
+from virtual_kubelet_salad.sandbox.cluster import StopRequested
 from virtual_kubelet_salad.sandbox.https_api import CouldNotReach, HttpsApi
 from virtual_kubelet_salad.sandbox.pki import CertificateAuthority, KeyPair, write_signing_key
 from virtual_kubelet_salad.sandbox.ports import free_ports
 from virtual_kubelet_salad.sandbox.processes import ChildProcess
 
-BINARIES = ("etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler")
 READY_SECONDS = 90  # seen: 2.5 s on an idle machine with two cores
 _ASK_SECONDS = 0.1  # between two looks whether a part is ready
 # A stopping API server waits up to a minute for watches that nobody ends; new requests are refused at once. Then it is
@@ -36,10 +35,6 @@ SERVING_HOSTS = ("127.0.0.1", "10.96.0.1", "localhost", "kubernetes", "kubernete
 
 class ControlPlaneFailed(Exception):
     """A part of it ended, or was not ready in time; the notes hold the ends of the logs."""
-
-
-class StopRequested(Exception):
-    """The stop came before what was waited for."""
 
 
 class ControlPlane:
@@ -202,7 +197,7 @@ class ControlPlane:
             if self._clock.monotonic() >= deadline:
                 raise ControlPlaneFailed(f"waited {READY_SECONDS} s in vain for {what}")
             if self._stop_requested.wait(_ASK_SECONDS):
-                raise StopRequested(what)
+                raise StopRequested
 
     def _holds(self, condition: Callable[[], bool]) -> bool:
         for process in self._processes.values():
@@ -215,7 +210,7 @@ class ControlPlane:
             return False
 
     def _write_credentials(self) -> None:
-        self._ca = CertificateAuthority(self.directory, "control-plane-ca")
+        self._ca = CertificateAuthority(self.directory, "control-plane-ca", self._clock.now())
         self.ca_file = self._ca.own.certificate
         self._serving = self._ca.serving("kube-apiserver", SERVING_HOSTS)
         self._kubelet_client = self._ca.client("kubelet-client", "kube-apiserver-kubelet-client", "system:masters")
@@ -250,11 +245,6 @@ class ControlPlane:
             )
         )
         return path
-
-
-def missing_binaries(directory: pathlib.Path) -> list[str]:
-    """Those of BINARIES that `directory` lacks."""
-    return [name for name in BINARIES if not os.access(directory / name, os.X_OK)]
 
 
 def _certificate_user(pair: KeyPair) -> dict[str, str]:

@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 VALID_FOR = datetime.timedelta(days=2)  # longer than any run, too short to be of use to anyone
+CLOCK_DIFFERENCE = datetime.timedelta(minutes=5)
 
 
 @dataclass(frozen=True)
@@ -31,8 +32,10 @@ class KeyPair:
 class CertificateAuthority:
     """Issues certificates into `directory`; its own certificate is `.own.certificate`."""
 
-    def __init__(self, directory: pathlib.Path, common_name: str = "sandbox-ca") -> None:
+    def __init__(self, directory: pathlib.Path, common_name: str, now: datetime.datetime) -> None:
+        """`now` is when everything it issues begins to be valid, a few minutes back."""
         self._directory = directory
+        self._now = now
         self._key = ec.generate_private_key(ec.SECP256R1())
         self._name = _name(common_name)
         usage = x509.KeyUsage(
@@ -46,7 +49,7 @@ class CertificateAuthority:
             encipher_only=False,
             decipher_only=False,
         )
-        builder = _builder(self._name, self._name, self._key.public_key()).add_extension(
+        builder = self._builder(self._name, self._key.public_key()).add_extension(
             x509.BasicConstraints(ca=True, path_length=None), critical=True
         )
         certificate = builder.add_extension(usage, critical=True).sign(self._key, hashes.SHA256())
@@ -65,12 +68,17 @@ class CertificateAuthority:
         self, file_name: str, subject: x509.Name, purpose: x509.ObjectIdentifier, names: list[x509.GeneralName]
     ) -> KeyPair:
         key = ec.generate_private_key(ec.SECP256R1())
-        builder = _builder(subject, self._name, key.public_key()).add_extension(
+        builder = self._builder(subject, key.public_key()).add_extension(
             x509.ExtendedKeyUsage([purpose]), critical=False
         )
         if names:
             builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
         return self._write(file_name, builder.sign(self._key, hashes.SHA256()), key)
+
+    def _builder(self, subject: x509.Name, public_key: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
+        builder = x509.CertificateBuilder().subject_name(subject).issuer_name(self._name).public_key(public_key)
+        builder = builder.serial_number(x509.random_serial_number())
+        return builder.not_valid_before(self._now - CLOCK_DIFFERENCE).not_valid_after(self._now + VALID_FOR)
 
     def _write(self, file_name: str, certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> KeyPair:
         pair = KeyPair(self._directory / f"{file_name}.crt", self._directory / f"{file_name}.key")
@@ -99,13 +107,6 @@ def _name(common_name: str, organization: str | None = None) -> x509.Name:
     if organization:
         attributes.insert(0, x509.NameAttribute(NameOID.ORGANIZATION_NAME, organization))
     return x509.Name(attributes)
-
-
-def _builder(subject: x509.Name, issuer: x509.Name, public_key: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
-    now = datetime.datetime.now(datetime.UTC)
-    builder = x509.CertificateBuilder().subject_name(subject).issuer_name(issuer).public_key(public_key)
-    builder = builder.serial_number(x509.random_serial_number())
-    return builder.not_valid_before(now - datetime.timedelta(minutes=5)).not_valid_after(now + VALID_FOR)
 
 
 def _general_name(host: str) -> x509.GeneralName:

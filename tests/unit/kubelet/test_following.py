@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 
 import pytest
@@ -184,3 +185,67 @@ def test_the_active_deadline_is_enforced(world: KubeletWorld) -> None:
     world.settle(90.0)
     assert world.status()["reason"] == "DeadlineExceeded"
     assert world.provider.boxes == {}
+
+
+def test_a_run_that_a_changed_image_replaced_is_a_restart_whatever_the_policy(world: KubeletWorld) -> None:
+    world.create_pod(restartPolicy="Never")
+    world.settle()
+    world.provider.run(world.box_name())
+    world.wake()
+    world.settle()
+    replaced = dataclasses.replace(ending(world, 137), is_replacement=True)
+    world.provider.change(world.box_name(), endings=(replaced,), run=None)
+    world.wake()
+    world.step()
+    assert world.status()["phase"] == "Running"
+    assert world.container()["restartCount"] == 1
+
+
+def test_a_workload_that_somebody_stopped_is_started_again_after_five_minutes(world: KubeletWorld) -> None:
+    world.create_pod()
+    world.settle()
+    world.provider.run(world.box_name())
+    world.wake()
+    world.settle()
+    world.provider.change(world.box_name(), state=State.STOPPED, run=None, is_running=False, reason="Stopped")
+    world.wake()
+    world.settle(290.0)
+    assert world.waiting_reason() == "Stopped"
+    assert world.container()["lastState"]["terminated"]["reason"] == "ContainerStatusUnknown"
+    assert world.provider.count("start") == 0
+    world.settle(20.0)
+    assert world.provider.count("start") == 1
+
+
+def test_a_stopped_workload_that_may_not_restart_fails_after_ten_minutes(world: KubeletWorld) -> None:
+    world.create_pod(restartPolicy="Never")
+    world.settle()
+    world.provider.run(world.box_name())
+    world.wake()
+    world.settle()
+    world.provider.change(world.box_name(), state=State.STOPPED, run=None, is_running=False, reason="Stopped")
+    world.wake()
+    world.settle(590.0)
+    assert world.status()["phase"] == "Running"
+    world.settle(60.0)
+    assert (world.status()["phase"], world.status()["reason"]) == ("Failed", "Stopped")
+    assert world.provider.boxes == {}
+
+
+def test_a_stop_that_the_cloud_made_is_undone_under_on_failure_too(world: KubeletWorld) -> None:
+    world.create_pod(restartPolicy="OnFailure")
+    world.settle()
+    world.provider.run(world.box_name())
+    world.wake()
+    world.settle()
+    world.provider.change(
+        world.box_name(),
+        state=State.STOPPED,
+        run=None,
+        is_running=False,
+        reason="OutOfCredit",
+        is_stopped_by_cloud=True,
+    )
+    world.wake()
+    world.settle(320.0)
+    assert world.provider.count("start") == 1
