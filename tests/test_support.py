@@ -13,9 +13,9 @@ import pytest
 from tests.support import control_plane_build
 from tests.support.clock import FakeClock
 from tests.support.control_plane_build import BINARIES, CannotBuild
-from tests.support.ports import free_ports
-from tests.support.processes import ChildProcess
 from tests.support.waiting import wait_until
+from virtual_kubelet_salad.sandbox.ports import free_ports
+from virtual_kubelet_salad.sandbox.processes import ChildProcess
 
 ROOT = pathlib.Path(__file__).parent.parent
 
@@ -87,7 +87,7 @@ def test_a_child_process_that_ignores_a_polite_stop_is_killed(tmp_path: pathlib.
 
 def test_a_child_process_dies_with_the_process_that_started_it(tmp_path: pathlib.Path) -> None:
     program = (
-        "import pathlib, sys; from tests.support.processes import ChildProcess;"
+        "import pathlib, sys; from virtual_kubelet_salad.sandbox.processes import ChildProcess;"
         "child = ChildProcess('child', ['/bin/cat', '/dev/zero'], pathlib.Path('/dev/null'));"
         "print(child.pid, flush=True); sys.stdin.read()"
     )

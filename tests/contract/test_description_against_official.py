@@ -4,19 +4,15 @@ SALADCLOUD_OPENAPI names that file.
 
 from __future__ import annotations
 
-import os
 import re
-from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
+from tests.support.official_api import OFFICIAL_FILE, official_document
 from virtual_kubelet_salad.sandbox import salad_description
 from virtual_kubelet_salad.sandbox.salad_description import ROUTES, Route
 from virtual_kubelet_salad.sandbox.salad_validation import KEYWORDS
-
-OFFICIAL_FILE = os.environ.get("SALADCLOUD_OPENAPI", "")
 
 pytestmark = pytest.mark.skipif(
     not OFFICIAL_FILE, reason="SALADCLOUD_OPENAPI does not name the official API description (openapi.yaml)"
@@ -25,25 +21,9 @@ pytestmark = pytest.mark.skipif(
 PROSE = {"title", "description", "summary", "example", "examples", "$comment", "x-internal"}
 
 
-class CoreSchemaLoader(yaml.SafeLoader):
-    """YAML 1.2: only true and false are booleans, so that the country `no` stays a string; times stay strings too."""
-
-
-CoreSchemaLoader.yaml_implicit_resolvers = {
-    first: [
-        (tag, pattern)
-        for tag, pattern in resolvers
-        if tag not in ("tag:yaml.org,2002:bool", "tag:yaml.org,2002:timestamp")
-    ]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-CoreSchemaLoader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile("^(true|false)$"), list("tf"))
-
-
 @pytest.fixture(scope="module")
 def official() -> dict[str, Any]:
-    document: dict[str, Any] = yaml.load(Path(OFFICIAL_FILE).read_text("utf-8"), CoreSchemaLoader)
-    return document
+    return official_document()
 
 
 def follow(document: dict[str, Any], value: Any) -> Any:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.support.provider_world import CLUSTER, FollowedPod, OperatorSettings, ProviderWorld
+from tests.support.cloud_transport import CloudSettings
+from tests.support.provider_world import CLUSTER, FollowedPod, ProviderWorld
 from virtual_kubelet_salad.errors import Blocked, Conflict, CouldNotAsk, NotFound
 from virtual_kubelet_salad.kubelet.provider import Inputs, State
 
@@ -233,7 +234,7 @@ def test_at_rest_requests_do_not_grow_with_pods(count: int) -> None:
 
 
 def test_a_hundred_pods_start_within_the_rate_limit() -> None:
-    world = ProviderWorld(list_limit=None, operator=OperatorSettings(salad_list_limit=0))
+    world = ProviderWorld(list_limit=None, operator=CloudSettings(salad_list_limit=0))
     begun = world.clock.monotonic()
     followed = world.many(100)
     world.run_until(lambda: all(pod.is_ready for pod in followed))
@@ -243,7 +244,7 @@ def test_a_hundred_pods_start_within_the_rate_limit() -> None:
 
 
 def test_a_cut_list_still_shows_every_pod_within_the_share() -> None:
-    world = ProviderWorld(list_limit=10, operator=OperatorSettings(salad_list_limit=10))
+    world = ProviderWorld(list_limit=10, operator=CloudSettings(salad_list_limit=10))
     followed = world.many(30)
     world.run_until(lambda: all(pod.is_ready for pod in followed), within=300)
     world.run(120)

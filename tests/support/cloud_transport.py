@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from decimal import Decimal
+from typing import Any
 
 from virtual_kubelet_salad import errors
 from virtual_kubelet_salad.saladcloud.transport import Answer
@@ -16,7 +17,7 @@ from virtual_kubelet_salad.sandbox.salad_wire import ConnectionDropped, Request
 class CloudSettings:
     """What the provider needs to know of the configuration; fits the simulator."""
 
-    nodename: str
+    nodename: str = "saladcloud-node"
     sce_organization_name: str = "sandbox"
     sce_project_name: str = "default"
     sce_api_url: str = "http://127.0.0.1"
@@ -28,8 +29,8 @@ class CloudSettings:
     max_price_per_hour: Decimal | None = None
 
     @property
-    def api_key(self) -> CloudSettings:
-        return self
+    def api_key(self) -> Any:
+        raise AssertionError("nothing here sends a key")
 
 
 class CloudTransport:

@@ -155,11 +155,12 @@ def has_finalizer(pod: Object) -> bool:
     return FINALIZER in (pod["metadata"].get("finalizers") or [])
 
 
-def in_short(pods: list[Object]) -> list[str]:
-    """One line per pod, for the text of a failed wait."""
-    lines = []
+def in_short(pods: list[Object]) -> str:
+    """One line per pod that is not simply ready, for the text of a failed wait."""
+    lines = [f"{len(pods)} pods"]
     for pod in pods:
-        waiting = container_state(pod, "waiting").get("reason", "")
-        leaving = " terminating" if "deletionTimestamp" in pod["metadata"] else ""
-        lines.append(f"{pod['metadata']['name']}: {phase(pod)} {waiting}{leaving}".strip())
-    return lines
+        is_leaving = "deletionTimestamp" in pod["metadata"]
+        if is_leaving or not is_ready(pod):
+            reason = container_state(pod, "waiting").get("reason") or "not ready"
+            lines.append(f"{pod['metadata']['name']}: {phase(pod)}, {'terminating' if is_leaving else reason}")
+    return "\n".join(lines)

@@ -68,6 +68,14 @@ class KubeletWorld:
         assert answer.status == 201, answer.body
         return answer.body
 
+    def run_pod(self, name: str = "web", **spec: Any) -> None:
+        """A pod whose workload runs, and whose status says so."""
+        self.create_pod(name, **spec)
+        self.settle()
+        self.provider.run(self.box_name(name))
+        self.wake(name)
+        self.settle()
+
     def pod(self, name: str = "web") -> dict[str, Any] | None:
         answer = self.model.handle("GET", f"/api/v1/namespaces/{NAMESPACE}/pods/{name}")
         return answer.body if answer.status == 200 else None

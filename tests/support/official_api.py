@@ -30,8 +30,15 @@ CoreSchemaLoader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile("^(t
 
 
 @functools.cache
+def official_document() -> dict[str, Any]:
+    """The whole description; read-only."""
+    document: dict[str, Any] = yaml.load(Path(OFFICIAL_FILE).read_text("utf-8"), CoreSchemaLoader)
+    return document
+
+
+@functools.cache
 def _validator(schema: str) -> Any:
-    document = yaml.load(Path(OFFICIAL_FILE).read_text("utf-8"), CoreSchemaLoader)
+    document = official_document()
     wanted = {"$ref": f"#/components/schemas/{schema}", "components": document["components"]}
     return OAS31Validator(wanted, format_checker=oas31_format_checker)
 

@@ -11,25 +11,13 @@ from tests.support.gpu_catalog import FixedCatalog
 from virtual_kubelet_salad.errors import NotFound
 from virtual_kubelet_salad.kubelet import pods
 from virtual_kubelet_salad.kubelet.planning import Planner
-from virtual_kubelet_salad.kubelet.provider import Identity, Inputs, Notice, Owner, Plan, Pod
-from virtual_kubelet_salad.saladcloud import container_group, pod_annotations
+from virtual_kubelet_salad.kubelet.provider import Inputs, Notice, Owner, Plan, Pod
+from virtual_kubelet_salad.saladcloud import container_group
+from virtual_kubelet_salad.saladcloud.provider import IDENTITY
 
 CLUSTER_ID = "0d3b1c9e-3b7b-4a57-9c39-2f3a5f4a1e11"
 NODE_NAME = "saladcloud-node"
 SETTINGS = container_group.Settings(default_priority="high", max_price_per_hour=Decimal("2"))
-
-_IDENTITY = Identity(
-    name="saladcloud",
-    finalizer=pod_annotations.CONTAINER_GROUP,
-    claim_annotation=pod_annotations.CONTAINER_GROUP,
-    attempt_annotation=pod_annotations.ATTEMPT,
-    ignore_annotation=pod_annotations.IGNORE_UNSUPPORTED,
-    interruption_annotation=pod_annotations.ON_INTERRUPTION,
-    reachable_condition="SaladCloudReachable",
-    container_id_scheme="salad",
-    workload_noun="container group",
-    not_found_reason="ContainerGroupNotFound",
-)
 
 
 class _Documents:
@@ -54,7 +42,7 @@ class _Documents:
 class _Translation:
     """The part of a provider that turns pods into requests."""
 
-    identity = _IDENTITY
+    identity = IDENTITY
 
     def refusals(self, pod: Pod) -> list[Notice]:
         return container_group.refusals(pod)

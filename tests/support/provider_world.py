@@ -5,11 +5,10 @@ kubelet would.
 from __future__ import annotations
 
 import dataclasses
-from decimal import Decimal
 from typing import Any
 
 from tests.support.clock import FakeClock
-from tests.support.cloud_transport import CloudTransport
+from tests.support.cloud_transport import CloudSettings, CloudTransport
 from virtual_kubelet_salad.errors import NoBudget
 from virtual_kubelet_salad.kubelet import claims, pods, status
 from virtual_kubelet_salad.kubelet.provider import Inputs, Notice, Owner, Workload
@@ -22,26 +21,6 @@ from virtual_kubelet_salad.sandbox.salad_settings import FAST
 
 CLUSTER = "0d3b1c9e-3b7b-4a57-9c39-2f3a5f4a1e11"
 NODE = "saladcloud-node"
-
-
-@dataclasses.dataclass(frozen=True)
-class OperatorSettings:
-    """What `provider.Settings` asks for, without what only the real transport needs."""
-
-    nodename: str = NODE
-    sce_organization_name: str = "sandbox"
-    sce_project_name: str = "default"
-    sce_api_url: str = "http://localhost"
-    sce_rate_limit: int | None = 240
-    salad_list_limit: int = 100
-    poll_interval: float = 5.0
-    feed_interval: float = 10.0
-    default_priority: str = "high"
-    max_price_per_hour: Decimal | None = None
-
-    @property
-    def api_key(self) -> Any:
-        raise AssertionError("nothing here sends a key")
 
 
 class FollowedPod:
@@ -113,9 +92,9 @@ class FollowedPod:
 class ProviderWorld:
     """Ticks the provider's loops and lets woken pods look."""
 
-    def __init__(self, seed: int = 1, operator: OperatorSettings | None = None, **settings: Any) -> None:
+    def __init__(self, seed: int = 1, operator: CloudSettings | None = None, **settings: Any) -> None:
         self.clock = FakeClock()
-        self.operator = operator or OperatorSettings()
+        self.operator = operator or CloudSettings()
         self.model = SaladCloudModel(self.clock, dataclasses.replace(FAST, **settings), seed)
         self.transport = CloudTransport(self.model)
         self.writer = status.Writer("10.0.0.1", pod_annotations.ON_INTERRUPTION)

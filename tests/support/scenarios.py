@@ -95,7 +95,7 @@ class World:
 
         def look() -> bool:
             pods, groups = self.pods(), self.group_names()
-            assert not pods and groups == set(keep), f"pods {seen.in_short(pods)}, groups {sorted(groups)}"
+            assert not pods and groups == set(keep), f"{seen.in_short(pods)}\ngroups {sorted(groups)}"
             return True
 
         self.until(look, "nothing to be left", timeout)

@@ -14,11 +14,7 @@ from virtual_kubelet_salad import errors
 
 @pytest.mark.parametrize("grace", [None, 0, 600])
 def test_a_deleted_pod_goes_only_after_its_workload(world: KubeletWorld, grace: int | None) -> None:
-    world.create_pod()
-    world.settle()
-    world.provider.run(world.box_name())
-    world.wake()
-    world.settle()
+    world.run_pod()
     world.delete_pod(grace=grace)
     world.settle(1.0)
     assert world.provider.boxes == {}

@@ -20,11 +20,7 @@ def ending(world: KubeletWorld, code: int, *, interruption: bool = False, instan
 
 
 def test_could_not_ask_changes_nothing(world: KubeletWorld) -> None:
-    world.create_pod()
-    world.settle()
-    world.provider.run(world.box_name())
-    world.wake()
-    world.settle()
+    world.run_pod()
     before = world.pod()
 
     def outage(call: str, name: str, applied: bool) -> None:
@@ -37,11 +33,7 @@ def test_could_not_ask_changes_nothing(world: KubeletWorld) -> None:
 
 
 def test_one_not_found_is_not_gone(world: KubeletWorld) -> None:
-    world.create_pod()
-    world.settle()
-    world.provider.run(world.box_name())
-    world.wake()
-    world.settle()
+    world.run_pod()
     name = world.box_name()
     box = world.provider.boxes.pop(name)
     world.wake()
@@ -53,11 +45,7 @@ def test_one_not_found_is_not_gone(world: KubeletWorld) -> None:
 
 
 def test_a_vanished_workload_fails_the_pod(world: KubeletWorld) -> None:
-    world.create_pod()
-    world.settle()
-    world.provider.run(world.box_name())
-    world.wake()
-    world.settle()
+    world.run_pod()
     world.provider.boxes.clear()
     world.wake()
     world.settle(30.0)
@@ -83,11 +71,7 @@ def test_a_failed_image_is_deleted_and_tried_again_with_the_next_attempt(world: 
 
 
 def test_the_node_controllers_not_ready_is_set_right(world: KubeletWorld) -> None:
-    world.create_pod()
-    world.settle()
-    world.provider.run(world.box_name())
-    world.wake()
-    world.settle()
+    world.run_pod()
     blip = {"type": "Ready", "status": "False", "reason": "NodeNotReady"}
     world.patch_pod({"status": {"conditions": [blip]}}, subresource="/status")
     world.settle()
@@ -105,11 +89,7 @@ def test_a_stopped_workload_that_never_ran_is_started(world: KubeletWorld) -> No
 
 
 def test_an_image_changed_in_place_is_patched_once(world: KubeletWorld) -> None:
-    world.create_pod()
-    world.settle()
-    world.provider.run(world.box_name())
-    world.wake()
-    world.settle()
+    world.run_pod()
     world.patch_pod({"spec": {"containers": [{"name": "main", "image": "image:2"}]}})
     world.settle(30.0)
     assert world.provider.count("update") == 1
@@ -118,11 +98,7 @@ def test_an_image_changed_in_place_is_patched_once(world: KubeletWorld) -> None:
 
 @pytest.mark.parametrize(("code", "phase"), [(0, "Succeeded"), (3, "Failed")])
 def test_a_job_pod_ends_with_its_exit_code_and_its_workload_goes(world: KubeletWorld, code: int, phase: str) -> None:
-    world.create_pod(restartPolicy="Never")
-    world.settle()
-    world.provider.run(world.box_name())
-    world.wake()
-    world.settle()
+    world.run_pod(restartPolicy="Never")
     world.provider.change(world.box_name(), endings=(ending(world, code),))
     world.wake()
     world.settle(30.0)
@@ -134,11 +110,7 @@ def test_a_job_pod_ends_with_its_exit_code_and_its_workload_goes(world: KubeletW
 
 
 def test_an_exit_under_always_is_one_restart(world: KubeletWorld) -> None:
-    world.create_pod()
-    world.settle()
-    world.provider.run(world.box_name())
-    world.wake()
-    world.settle()
+    world.run_pod()
     world.provider.change(world.box_name(), endings=(ending(world, 1),), run=None, is_running=True)
     world.step(), world.wake(), world.step()
     world.provider.change(world.box_name(), endings=())
@@ -151,11 +123,7 @@ def test_an_exit_under_always_is_one_restart(world: KubeletWorld) -> None:
 
 
 def test_an_interruption_is_no_restart(world: KubeletWorld) -> None:
-    world.create_pod()
-    world.settle()
-    world.provider.run(world.box_name())
-    world.wake()
-    world.settle()
+    world.run_pod()
     lost = (ending(world, 137, interruption=True),)
     world.provider.change(world.box_name(), endings=lost, run=None, is_running=False, reason="Reallocating")
     world.wake()
@@ -167,11 +135,7 @@ def test_an_interruption_is_no_restart(world: KubeletWorld) -> None:
 
 
 def test_an_interruption_under_never_fails_the_pod_as_a_disruption(world: KubeletWorld) -> None:
-    world.create_pod(restartPolicy="Never")
-    world.settle()
-    world.provider.run(world.box_name())
-    world.wake()
-    world.settle()
+    world.run_pod(restartPolicy="Never")
     world.provider.change(world.box_name(), endings=(ending(world, 137, interruption=True),), run=None)
     world.wake()
     world.settle(30.0)
@@ -188,11 +152,7 @@ def test_the_active_deadline_is_enforced(world: KubeletWorld) -> None:
 
 
 def test_a_run_that_a_changed_image_replaced_is_a_restart_whatever_the_policy(world: KubeletWorld) -> None:
-    world.create_pod(restartPolicy="Never")
-    world.settle()
-    world.provider.run(world.box_name())
-    world.wake()
-    world.settle()
+    world.run_pod(restartPolicy="Never")
     replaced = dataclasses.replace(ending(world, 137), is_replacement=True)
     world.provider.change(world.box_name(), endings=(replaced,), run=None)
     world.wake()
@@ -202,11 +162,7 @@ def test_a_run_that_a_changed_image_replaced_is_a_restart_whatever_the_policy(wo
 
 
 def test_a_workload_that_somebody_stopped_is_started_again_after_five_minutes(world: KubeletWorld) -> None:
-    world.create_pod()
-    world.settle()
-    world.provider.run(world.box_name())
-    world.wake()
-    world.settle()
+    world.run_pod()
     world.provider.change(world.box_name(), state=State.STOPPED, run=None, is_running=False, reason="Stopped")
     world.wake()
     world.settle(290.0)
@@ -218,11 +174,7 @@ def test_a_workload_that_somebody_stopped_is_started_again_after_five_minutes(wo
 
 
 def test_a_stopped_workload_that_may_not_restart_fails_after_ten_minutes(world: KubeletWorld) -> None:
-    world.create_pod(restartPolicy="Never")
-    world.settle()
-    world.provider.run(world.box_name())
-    world.wake()
-    world.settle()
+    world.run_pod(restartPolicy="Never")
     world.provider.change(world.box_name(), state=State.STOPPED, run=None, is_running=False, reason="Stopped")
     world.wake()
     world.settle(590.0)
@@ -233,11 +185,7 @@ def test_a_stopped_workload_that_may_not_restart_fails_after_ten_minutes(world: 
 
 
 def test_a_stop_that_the_cloud_made_is_undone_under_on_failure_too(world: KubeletWorld) -> None:
-    world.create_pod(restartPolicy="OnFailure")
-    world.settle()
-    world.provider.run(world.box_name())
-    world.wake()
-    world.settle()
+    world.run_pod(restartPolicy="OnFailure")
     world.provider.change(
         world.box_name(),
         state=State.STOPPED,

@@ -41,11 +41,7 @@ def test_a_running_workload_makes_the_pod_running_and_ready(world: KubeletWorld)
 
 
 def test_a_settled_pod_costs_no_write(world: KubeletWorld) -> None:
-    world.create_pod()
-    world.settle()
-    world.provider.run(world.box_name())
-    world.wake()
-    world.settle()
+    world.run_pod()
     before = (world.pod() or {})["metadata"]["resourceVersion"]
     world.wake()
     world.settle()
