@@ -46,7 +46,7 @@ class GroupCache:
 
     # -- what SaladCloud said
 
-    def put_list(self, items: Sequence[RawGroup], asked_at: float, answered_at: float) -> list[Group]:
+    def put_list(self, items: Sequence[RawGroup], asked_at: float) -> list[Group]:
         """A list that was asked for at that monotonic time; returns our groups that are new, changed, or gone now."""
         with self._lock:
             self._has_no_cap = self._has_no_cap or len(items) > self._list_limit
@@ -69,7 +69,8 @@ class GroupCache:
             self._gone = {name: at for name, at in self._gone.items() if at > asked_at}
             self._count_attempts()
             number = self._snapshot.number + 1 if self._snapshot is not None else 1
-            sightings = tuple(Sighting(name, self._entries[name].group.owner) for name in sorted(shown))
+            known = sorted(shown & self._entries.keys())
+            sightings = tuple(Sighting(name, self._entries[name].group.owner) for name in known)
             self._snapshot = Snapshot(number, asked_at, is_complete, sightings)
             return [group for group in changed if self._is_ours(group.owner)]
 

@@ -85,7 +85,7 @@ class Poller:
             # A rate limit says when to come back; that is no reason to stay away for longer than an interval.
             return min(max(error.retry_after or self._interval_seconds, LEAST_PAUSE_SECONDS), self._interval_seconds)
         self._watch.succeeded()
-        changed = self._cache.put_list(items, begun, self._clock.monotonic())
+        changed = self._cache.put_list(items, begun)
         self._report(self._cache.ours())
         for group in changed:
             self._wake(group)
