@@ -21,7 +21,7 @@ from tests.bench import process_usage
 from tests.bench.loopback import Loopback
 from tests.bench.watching import LEASES, PODS, PodTimes, RenewalTimes, Watch
 from tests.support.daemon_process import DaemonProcess
-from tests.support.processes import ChildProcess
+from virtual_kubelet_salad.sandbox.processes import ChildProcess
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PROFILE = "fast"

@@ -23,7 +23,7 @@ from tests.support.scenarios import World, check_cloud
 
 pytestmark = pytest.mark.crash
 
-KILLS = int(os.environ.get("SALAD_VK_CRASH_KILLS", "16"))
+KILLS = int(os.environ.get("SALAD_VK_CRASH_KILLS", "25"))
 SEED = int(os.environ.get("SALAD_VK_CRASH_SEED", "0")) or random.SystemRandom().randrange(1, 2**32)
 MOST_PODS = 12
 # A kill comes after so many requests of this run, so that it meets starts, bursts and rest alike.
@@ -100,7 +100,6 @@ class Users:
 
 
 def test_after_many_kills_everything_is_as_it_should_be(world: World) -> None:
-    print(f"seed {SEED}, {KILLS} kills")
     chance = random.Random(SEED)
     users = Users(world, chance)
     for _ in range(KILLS):
@@ -112,6 +111,9 @@ def test_after_many_kills_everything_is_as_it_should_be(world: World) -> None:
         enough = world.cloud.statistics()["requests"] + chance.randint(1, MOST_REQUESTS)
         world.until(lambda: world.cloud.statistics()["requests"] >= enough, "the moment of the kill")  # noqa: B023
         world.daemon.kill()
+    operations = world.cloud.statistics()["requests_by_operation"]
+    print(f"seed {SEED}, {KILLS} kills, {operations.get('create_container_group', 0)} creates")
+    assert operations.get("create_container_group", 0) >= KILLS
     world.cloud.control("clear_faults")
     world.daemon.start()
     world.until(lambda: _has_settled(world), "everything to settle", SETTLE_SECONDS)

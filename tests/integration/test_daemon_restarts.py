@@ -5,14 +5,14 @@ from __future__ import annotations
 import pathlib
 import time
 
+import pytest
+
 from tests.integration.conftest import QUICK_FLAGS
 from tests.support import cluster as seen
 from tests.support import manifests, scenarios
-from tests.support.daemon_process import SHUTDOWN_SECONDS, DaemonProcess
+from tests.support.daemon_process import EXIT_GRACE_SECONDS, SHUTDOWN_SECONDS, DaemonProcess
 from tests.support.scenarios import World, holds_for
 from virtual_kubelet_salad.sandbox.api_http import ApiServer
-
-import pytest
 
 pytestmark = pytest.mark.integration
 
@@ -67,10 +67,7 @@ def test_an_ordered_stop_is_quick_and_keeps_the_pods(world: World) -> None:
     assert time.monotonic() - began < SHUTDOWN_SECONDS
     _are_as([before], world)
     assert world.group_names() == {seen.group_name(before)}
-    lease = world.cluster.get(
-        "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases/virtual-kubelet-salad-saladcloud-node"
-    )
-    assert lease is not None and not lease["spec"]["holderIdentity"]
+    assert not _leader(world)
 
 
 def test_a_stop_in_the_middle_of_a_rollout_is_in_order(world: World) -> None:
@@ -82,6 +79,24 @@ def test_a_stop_in_the_middle_of_a_rollout_is_in_order(world: World) -> None:
     assert time.monotonic() - began < SHUTDOWN_SECONDS
     world.daemon.start()
     world.until_all_ready(10)
+
+
+def test_a_stop_ends_within_its_deadline_though_saladcloud_is_mute(world: World) -> None:
+    world.cluster.create_pod(manifests.pod("kept"))
+    before = world.until_ready("kept")
+    world.cloud.control("outage", kind="hang")
+    requests = world.cloud.statistics()["requests"]
+    # The poller, the feed and a worker wait for an answer that does not come.
+    world.cluster.create_pod(manifests.pod("new"))
+    world.until(lambda: world.cloud.statistics()["requests"] >= requests + 3, "three requests without an answer")
+    began = time.monotonic()
+    world.daemon.stop()
+    assert time.monotonic() - began < SHUTDOWN_SECONDS + EXIT_GRACE_SECONDS
+    _are_as([before], world)
+    assert not _leader(world)
+    world.cloud.control("outage", kind=None)
+    world.daemon.start()
+    world.until_all_ready(2)
 
 
 def test_an_outage_of_the_api_server_is_survived(world: World, api_server: ApiServer) -> None:
@@ -128,6 +143,15 @@ def _are_as(before: list[seen.Object], world: World) -> None:
         assert now is not None
         assert now["status"]["containerStatuses"] == pod["status"]["containerStatuses"]
         assert now["status"]["conditions"] == pod["status"]["conditions"]
+
+
+def _leader(world: World) -> str:
+    """Who holds the election's Lease; empty when it is free."""
+    lease = world.cluster.get(
+        "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases/virtual-kubelet-salad-saladcloud-node"
+    )
+    assert lease is not None
+    return str(lease["spec"]["holderIdentity"])
 
 
 def _is_alive(world: World) -> None:

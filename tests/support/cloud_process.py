@@ -14,9 +14,9 @@ import types
 from typing import Any, Protocol, Self
 
 from tests.support.plain_http import ask
-from tests.support.processes import ChildProcess
 from tests.support.waiting import wait_until
 from virtual_kubelet_salad.sandbox.api_http import kubeconfig
+from virtual_kubelet_salad.sandbox.processes import ChildProcess
 
 READY_SECONDS = 20.0
 STOP_SECONDS = 5.0

@@ -19,8 +19,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.support.cloud_process import REPOSITORY
 from tests.support.plain_http import Answer, NoAnswer, ask
-from tests.support.processes import ChildProcess
 from tests.support.waiting import wait_until
+from virtual_kubelet_salad.sandbox.processes import ChildProcess
 
 API_KEY = "tests-own-key"
 READY_SECONDS = 40.0

@@ -11,6 +11,7 @@ import yaml
 
 from tests.update_readme import README, with_generated_parts
 from virtual_kubelet_salad.config_options import DAEMON_OPTIONS
+from virtual_kubelet_salad.sandbox import command
 
 TEXT = README.read_text()
 ROOT = README.parent
@@ -40,7 +41,7 @@ def test_every_flag_that_is_mentioned_exists() -> None:
     prose = "\n".join(line for line in TEXT.splitlines() if not line.startswith("|"))
     mentioned = set(re.findall(r"`(--[a-z-]+)", prose))
     assert mentioned
-    assert mentioned <= {option.flag for option in DAEMON_OPTIONS}
+    assert mentioned <= {option.flag for option in (*DAEMON_OPTIONS, *command.OPTIONS)} | {"--help"}
 
 
 def test_every_variable_that_is_mentioned_exists() -> None:

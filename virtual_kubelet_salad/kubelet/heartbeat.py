@@ -53,7 +53,8 @@ class LeaseHeartbeat:
             uid = str(self._api.get_node(self._node_name).get("metadata", {}).get("uid", ""))
         except NotFound:
             # Without its Node the lease would be garbage-collected again and again.
-            log.warning("node is missing and will be created again node=%s", self._node_name)
+            level = logging.WARNING if self._node_uid else logging.INFO
+            log.log(level, "node is not there and will be created node=%s", self._node_name)
             self._on_node_missing()
             return LEASE_RETRY_SECONDS
         except Error as error:

@@ -81,7 +81,8 @@ class Poller:
             items = self._client.list_groups()
         except CouldNotAsk as error:
             self._watch.failed(error)
-            log.warning("container groups not listed reason=%s", error)
+            level = logging.DEBUG if isinstance(error, NoBudget) else logging.WARNING
+            log.log(level, "container groups not listed reason=%s", error)
             # A rate limit says when to come back; that is no reason to stay away for longer than an interval.
             return min(max(error.retry_after or self._interval_seconds, LEAST_PAUSE_SECONDS), self._interval_seconds)
         self._watch.succeeded()
