@@ -72,6 +72,8 @@ class _Process:
         self._metrics = Metrics.in_new_registry()
         self._exit_code = EXIT_STOPPED
         self._group = ThreadGroup(self._clock, self._on_death)
+        # Of its own, because leadership must last until the others have finished their last call.
+        self._election = ThreadGroup(self._clock, self._on_death)
         self._not_ready: Callable[[], list[str]] = lambda: ["the API server has not answered yet"]
         self._elector: LeaderElector | None = None
 
@@ -80,7 +82,7 @@ class _Process:
         kubernetes = load_configuration(config.kubeconfig, clock=self._clock)
         app = health_api.health_app(
             self._metrics.registry,
-            lambda: self._group.stale(self._clock.monotonic()),
+            lambda: [late for group in (self._group, self._election) for late in group.stale(self._clock.monotonic())],
             lambda: self._not_ready(),
         )
         try:
@@ -155,6 +157,7 @@ class _Process:
             config.workers,
         )
         informer.start()
+        self._election.start()
         self._group.start()
         self._stop_requested.wait()
         self._stop(parts, informer)
@@ -171,7 +174,7 @@ class _Process:
                 on_gained=lambda: log.info("leading node=%s", config.nodename),
                 on_lost=self._on_leadership_lost,
             )
-            self._group.add(Loop("leader", self._elector.step, bound_seconds=ELECTION_BOUND_SECONDS))
+            self._election.add(Loop("leader", self._elector.step, bound_seconds=ELECTION_BOUND_SECONDS))
         for loop in parts.loops:
             self._group.add(loop)
 
@@ -184,6 +187,7 @@ class _Process:
             faulthandler.dump_traceback(file=sys.stderr)
             self._exit_code = EXIT_FAILED
         informer.stop()
+        self._election.stop(ELECTION_TIMEOUT_SECONDS)
         if self._elector is not None:
             self._elector.release()
         log.info("stopped exit_code=%d", self._exit_code)
@@ -254,7 +258,7 @@ class _Process:
         metrics.watch_restarts(informer.restarts)
         metrics.events(parts.recorder.posted, parts.recorder.dropped)
         metrics.orphans_deleted(parts.orphans.deleted)
-        metrics.thread_ages(self._group.ages())
+        metrics.thread_ages({**self._group.ages(), **self._election.ages()})
         metrics.brake_active(parts.brake.is_engaged())
         for condition, status in parts.node_status.conditions.items():
             metrics.node_condition(condition, status)

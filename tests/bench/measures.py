@@ -91,7 +91,7 @@ def _rest(run: Run, world: World, label: str) -> tuple[float, float, float]:
     with world.usage(usage):
         world.let_pass(REST_SECONDS)
     minutes = usage["seconds"] / 60.0
-    # The key of a request that the bench itself sends is not counted: control routes are no requests.
+    # What the bench itself asks are control routes, which are not counted.
     requests = sum(usage["saladcloud_requests"].values()) / minutes
     cpu = 100.0 * usage["cpu_seconds"]["daemon"] / usage["seconds"]
     return requests, cpu, process_usage.rss_mib(world.daemon.pid)

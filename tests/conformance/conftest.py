@@ -104,7 +104,7 @@ def _decoded(content: bytes) -> Any:
         return content.decode()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def minimal_server() -> Iterator[ApiServer]:
     clock = SystemClock()
     server = ApiServer(ApiServerModel(clock), clock=clock)
@@ -113,12 +113,12 @@ def minimal_server() -> Iterator[ApiServer]:
     server.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def minimal_api(minimal_server: ApiServer) -> Api:
     return Api(_plain_http(minimal_server.url), minimal_server.compact)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def real_api() -> Iterator[Api]:
     """A real control plane; it fails where none can be built, because a skipped suite would read as green."""
     try:
@@ -140,7 +140,7 @@ def real_api() -> Iterator[Api]:
         yield Api(send, restart)
 
 
-@pytest.fixture(scope="session", params=["minimal_api", pytest.param("real_api", marks=pytest.mark.cluster)])
+@pytest.fixture(scope="package", params=["minimal_api", pytest.param("real_api", marks=pytest.mark.cluster)])
 def api(request: pytest.FixtureRequest) -> Api:
     found = request.getfixturevalue(request.param)
     assert isinstance(found, Api)

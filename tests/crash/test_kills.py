@@ -23,11 +23,14 @@ from tests.support.scenarios import World, check_cloud
 
 pytestmark = pytest.mark.crash
 
-KILLS = int(os.environ.get("SALAD_VK_CRASH_KILLS", "25"))
+KILLS = int(os.environ.get("SALAD_VK_CRASH_KILLS", "20"))
 SEED = int(os.environ.get("SALAD_VK_CRASH_SEED", "0")) or random.SystemRandom().randrange(1, 2**32)
-MOST_PODS = 12
-# A kill comes after so many requests of this run, so that it meets starts, bursts and rest alike.
-MOST_REQUESTS = 40
+MOST_PODS = 16
+# A kill comes after so many requests of this run: mostly soon, so that it meets starts and bursts; sometimes late, so
+# that there is something to come back to.
+MOST_REQUESTS = 25
+MOST_REQUESTS_OF_A_LONG_RUN = 120
+LONG_RUNS = 0.2
 SETTLE_SECONDS = 120.0
 FOREIGN = ("somebodys-group", "web-abcdefghijkl")
 FLAGS = (
@@ -73,12 +76,12 @@ class Users:
         chance = self._chance
         present = [pod for pod in self._world.pods() if "deletionTimestamp" not in pod["metadata"]]
         for pod in present:
-            if chance.random() < 0.25:
+            if chance.random() < 0.4:
                 grace = 0 if chance.random() < 0.3 else None
                 self._world.cluster.delete_pod(pod["metadata"]["name"], grace_seconds=grace)
             elif chance.random() < 0.15:
                 self._change_image(pod)
-        for _ in range(min(chance.randint(1, 5), MOST_PODS - len(present))):
+        for _ in range(min(chance.randint(2, 6), MOST_PODS - len(present))):
             self._create()
 
     def _create(self) -> None:
@@ -108,7 +111,8 @@ def test_after_many_kills_everything_is_as_it_should_be(world: World) -> None:
             kind, is_applied = chance.choice(FAULTS), chance.random() < 0.5
             world.cloud.control("fail_next", count=chance.randint(1, 3), kind=kind, applied=is_applied)
         world.daemon.start()
-        enough = world.cloud.statistics()["requests"] + chance.randint(1, MOST_REQUESTS)
+        most = MOST_REQUESTS_OF_A_LONG_RUN if chance.random() < LONG_RUNS else MOST_REQUESTS
+        enough = world.cloud.statistics()["requests"] + chance.randint(1, most)
         world.until(lambda: world.cloud.statistics()["requests"] >= enough, "the moment of the kill")  # noqa: B023
         world.daemon.kill()
     operations = world.cloud.statistics()["requests_by_operation"]

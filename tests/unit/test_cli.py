@@ -143,9 +143,18 @@ def test_the_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
 # -- signals
 
 
+def send(number: signal.Signals) -> None:
+    """Sends a signal to the thread that waits for it. One to the whole process could be taken by a thread that another
+    test's server has started before, and would end the run.
+    """
+    waiting = next(thread for thread in threading.enumerate() if thread.name == "signals")
+    assert waiting.ident is not None
+    signal.pthread_kill(waiting.ident, number)
+
+
 def test_the_first_signal_asks_for_an_ordered_stop(monkeypatch: pytest.MonkeyPatch, configured: None) -> None:
     def run(settings: config.Config, stop: threading.Event) -> int:
-        os.kill(os.getpid(), signal.SIGTERM)
+        send(signal.SIGTERM)
         return 0 if stop.wait(10) else 9
 
     install_app(monkeypatch, run)
@@ -162,10 +171,10 @@ def test_the_second_signal_ends_the_process_with_code_1(second: signal.Signals) 
         ended.set()
 
     with StopSignals(exit_at_once) as stop:
-        os.kill(os.getpid(), signal.SIGINT)
+        send(signal.SIGINT)
         assert stop.wait(10)
         assert exits == []
-        os.kill(os.getpid(), second)
+        send(second)
         assert ended.wait(10)
     assert exits == [1]
 
