@@ -168,6 +168,18 @@ def cloud_fault(world: World, first: int, second: int) -> None:
     world.cloud.fail_next(1, CLOUD_FAULTS[first % len(CLOUD_FAULTS)], applied=bool(second % 2))
 
 
+def create_is_late(world: World, first: int, second: int) -> None:
+    """The next create times out and takes effect later, well within the time that the daemon waits for it."""
+    world.next_create_is_late_by = (1.0, 8.0, 30.0, 90.0)[first % 4]
+
+
+def false_absence(world: World, first: int, second: int) -> None:
+    """SaladCloud says once that a group does not exist, though it does."""
+    if world.clock.monotonic() - world.false_absence_at > 600.0:
+        world.false_absence_at = world.clock.monotonic()
+        world.cloud.fail_next(1, "404", operation=("get_container_group", "delete_container_group")[first % 2])
+
+
 def call_fails(world: World, first: int, second: int) -> None:
     """The next call to either side is cut."""
     _set_fate(world, bool(first % 2), lambda applied: lost(applied))
@@ -204,6 +216,8 @@ _ACTIONS: dict[str, Callable[[World, int, int], None]] = {
         compact,
         cloud_moves,
         cloud_fault,
+        create_is_late,
+        false_absence,
         call_fails,
         killed_in_call,
     )
@@ -222,6 +236,13 @@ _WEIGHTS = {
     "node_blip": 4,
     "compact": 1,
 }
-_FAULT_WEIGHTS = {"kill": 1, "cloud_fault": 3, "call_fails": 3, "killed_in_call": 2}
+_FAULT_WEIGHTS = {
+    "kill": 1,
+    "cloud_fault": 3,
+    "create_is_late": 2,
+    "false_absence": 2,
+    "call_fails": 3,
+    "killed_in_call": 2,
+}
 _WITHOUT_FAULTS = [name for name, weight in _WEIGHTS.items() for _ in range(weight)]
 _WITH_FAULTS = _WITHOUT_FAULTS + [name for name, weight in _FAULT_WEIGHTS.items() for _ in range(weight)]

@@ -66,10 +66,12 @@ def settle(world: World) -> None:
     """Faults stop; what must be true in the end is."""
     world.fate = None
     world.cloud.clear_faults()
+    world.next_create_is_late_by = None
     end = world.clock.monotonic() + SETTLE_SECONDS
     due = dict.fromkeys(world.loops, 0.0)
     while world.clock.monotonic() < end:
         world.deliver()
+        world.carry_out_late_creates()
         now = world.clock.monotonic()
         for name, loop in world.loops.items():
             if due[name] <= now:

@@ -6,6 +6,7 @@ Everything runs in one thread under a fake clock. Whatever reaches SaladCloud or
 
 from __future__ import annotations
 
+import contextlib
 import json
 import random
 from collections.abc import Callable, Mapping
@@ -28,7 +29,7 @@ from virtual_kubelet_salad.saladcloud.provider import assemble
 from virtual_kubelet_salad.sandbox.api_model import ApiServerModel
 from virtual_kubelet_salad.sandbox.salad_model import SaladCloudModel
 from virtual_kubelet_salad.sandbox.salad_settings import FAST
-from virtual_kubelet_salad.sandbox.salad_wire import Request
+from virtual_kubelet_salad.sandbox.salad_wire import ConnectionDropped, Request
 
 NODE = "virtual"
 CLUSTER = "cluster"
@@ -61,6 +62,11 @@ class World:
         self.fate: Callable[[bool], None] | None = None
         """What happens to the next call, before (False) or after (True) it is applied; consumed when it acts."""
         self.boots = 0
+        self.late_creates: list[tuple[float, object]] = []
+        """Creates that SaladCloud has received and will carry out later: when (monotonic), and the request's body."""
+        self.next_create_is_late_by: float | None = None
+        self.false_absence_at = float("-inf")
+        """When SaladCloud last denied a group that exists; it does so now and then, but not twice within minutes."""
         self.edited: set[str] = set()
         """UIDs of pods whose claim was edited by their author."""
         self._phases: dict[str, str] = {}
@@ -132,8 +138,17 @@ class World:
 
     # -- judgement ----------------------------------------------------------------------------------------------------
 
+    def carry_out_late_creates(self) -> None:
+        """Timeouts are not refusals: what was received takes effect, in the end."""
+        due = [body for at, body in self.late_creates if at <= self.clock.monotonic()]
+        self.late_creates = [(at, body) for at, body in self.late_creates if at > self.clock.monotonic()]
+        for body in due:
+            with contextlib.suppress(ConnectionDropped):  # a fault was waiting for the next request
+                self.cloud.handle(Request("POST", GROUPS, HEADERS, body))
+
     def check(self) -> None:
         """What must hold between any two steps."""
+        self.carry_out_late_creates()
         duplicates = self.cloud._duplicates
         if duplicates:
             raise Violation("I1", f"two groups for one pod: {duplicates[0]}")
@@ -161,6 +176,10 @@ class World:
             self._judge_delete(name)
         elif method == "POST" and path == GROUPS:
             self._judge_create(body)
+            if self.next_create_is_late_by is not None:
+                self.late_creates.append((self.clock.monotonic() + self.next_create_is_late_by, body))
+                self.next_create_is_late_by = None
+                raise lost(True)
 
     def _after_cloud(self, method: str, path: str, body: object) -> None:
         self._meet_fate(True)

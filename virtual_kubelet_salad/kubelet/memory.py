@@ -11,6 +11,8 @@ import dataclasses
 # Two answers of "not found" are believed only this far apart: a list or a GET can be stale for some seconds after a
 # write.
 ABSENCE_SECONDS = 5.0
+# Answers further apart than this are two rows: anything may have happened between them.
+ROW_GAP_SECONDS = 60.0
 # Who comes back exactly when told must not be sent away for the rounding of a sum of times.
 ROUNDING_SECONDS = 1e-6
 
@@ -60,9 +62,9 @@ class Memory:
         self.absences.clear()
 
     def missed(self, name: str, now: float) -> None:
-        """The cloud said that the name does not exist."""
-        first, _ = self.absences.get(name, (now, now))
-        self.absences[name] = (first, now)
+        """The cloud said that the name does not exist. A row of such answers is broken when nobody asked for long."""
+        first, latest = self.absences.get(name, (now, now))
+        self.absences[name] = (first if now - latest <= ROW_GAP_SECONDS else now, now)
 
     def seconds_until_absent(self, name: str, settle_seconds: float) -> float:
         """How long "not found" must still be repeated before it counts; 0: it counts."""

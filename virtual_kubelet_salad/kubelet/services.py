@@ -49,8 +49,15 @@ class Services:
         return Result("status_written", said, AT_ONCE)
 
     def patch(self, pod: Pod, patch: dict[str, Any]) -> None:
-        """One PATCH of `pods/status`; its answer is shown by the cache until the informer has caught up."""
-        self.cache.note_written(self.api.patch_pod_status(pods.namespace(pod), pods.name(pod), pods.uid(pod), patch))
+        """One PATCH of `pods/status`; its answer is shown by the cache until the informer has caught up.
+
+        It carries the version of the pod that it was computed from, so one that was computed from an old view (a watch
+        can be dead for a minute) is refused instead of taking a phase or a claim back.
+        """
+        version = pods.metadata(pod).get("resourceVersion", "")
+        guarded = {**patch, "metadata": {**patch.get("metadata", {}), "resourceVersion": version}}
+        written = self.api.patch_pod_status(pods.namespace(pod), pods.name(pod), pods.uid(pod), guarded)
+        self.cache.note_written(written)
 
     def tell(self, pod: Pod, notice: Notice) -> None:
         self.recorder.event(pod, notice.type, notice.reason, notice.message)

@@ -24,6 +24,8 @@ IMAGE_RETRY_SECONDS = (60.0, 120.0, 240.0, 480.0, 600.0)
 # An attempt whose name is taken or used up is followed by the next; a wait keeps a broken cloud from eating names.
 NAME_RETRY_SECONDS = (0.0, 10.0, 60.0, 600.0)
 BRAKE_RETRY_SECONDS = 15.0
+# Between two questions whether a workload is really not there.
+ASK_AGAIN_SECONDS = 10.0
 
 
 class Starting:
@@ -61,14 +63,7 @@ class Starting:
         """
         memory.claiming = attempt
         waiting = self._on.statuses.waiting(pod, self._on.clock.now(), "ContainerCreating")
-        version = pods.metadata(pod).get("resourceVersion", "")
-        self._on.patch(
-            pod,
-            {
-                "metadata": {**self._on.claims.metadata_patch(pod, attempt), "resourceVersion": version},
-                "status": waiting,
-            },
-        )
+        self._on.patch(pod, {"metadata": self._on.claims.metadata_patch(pod, attempt), "status": waiting})
         memory.begin(attempt)
         return Result("claimed", f"attempt {attempt} claimed", AT_ONCE)
 
@@ -151,7 +146,7 @@ class Starting:
             return Result(
                 "waiting",
                 f"{claim.name} is taken, though it does not exist",
-                memory.seconds_until_absent(claim.name, self._on.create_settle_seconds),
+                min(memory.seconds_until_absent(claim.name, self._on.create_settle_seconds), ASK_AGAIN_SECONDS),
             )
         self._on.tell(
             pod, Notice("Warning", "NameTaken", f"{claim.name} belongs to somebody else; trying another name")
@@ -165,7 +160,7 @@ class Starting:
         memory.is_settled = memory.is_settled or (was_seen and not memory.is_name_used_up)
         wait = memory.seconds_until_absent(claim.name, self._on.create_settle_seconds)
         if wait > 0.0:
-            return Result("waiting", f"{claim.name} is not there; asking again", min(wait, 10.0))
+            return Result("waiting", f"{claim.name} is not there; asking again", min(wait, ASK_AGAIN_SECONDS))
         if pods.is_image_failed(pod):
             return self._next_attempt(pod, claim, memory, "image", IMAGE_RETRY_SECONDS)
         if memory.is_name_used_up:

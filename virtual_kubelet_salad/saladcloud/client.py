@@ -106,7 +106,7 @@ class SaladCloud:
     def delete_group(self, name: str) -> None:
         """Accepted, not done. Raises `NotFound`, `CouldNotAsk`."""
         try:
-            self._write("delete_container_group", "DELETE", self._group_path(name), RequestClass.DELETE)
+            self._order("delete_container_group", "DELETE", self._group_path(name), RequestClass.DELETE)
         except (Blocked, Refused, Conflict) as error:
             raise CouldNotAsk(str(error)) from error
 
@@ -115,7 +115,7 @@ class SaladCloud:
         `CouldNotAsk`.
         """
         try:
-            self._write("start_container_group", "POST", f"{self._group_path(name)}/start", RequestClass.CREATE)
+            self._order("start_container_group", "POST", f"{self._group_path(name)}/start", RequestClass.CREATE)
         except _CannotStart as error:
             if not error.is_on_its_way:
                 raise
@@ -124,7 +124,7 @@ class SaladCloud:
 
     def stop_group(self, name: str) -> None:
         """Accepted, not done. Raises `NotFound`, `Blocked`, `CouldNotAsk`."""
-        self._write("stop_container_group", "POST", f"{self._group_path(name)}/stop", RequestClass.DELETE)
+        self._order("stop_container_group", "POST", f"{self._group_path(name)}/stop", RequestClass.DELETE)
 
     def list_instances(self, name: str, request_class: RequestClass = RequestClass.READ) -> tuple[Instance, ...]:
         """Raises `NotFound`, `CouldNotAsk`."""
@@ -203,6 +203,13 @@ class SaladCloud:
         answer = self._send(operation, method, path, request_class, body, content_type, _WRITE_TIMEOUT, is_write=True)
         return answer.body
 
+    def _order(self, operation: str, method: str, path: str, request_class: RequestClass) -> None:
+        """A write that is answered without a body. A 200 is no such answer: proxies send it with pages of their own."""
+        self._before_write()
+        answer = self._send(operation, method, path, request_class, None, None, _WRITE_TIMEOUT, is_write=True)
+        if answer.status not in _ORDER_ACCEPTED:
+            raise CouldNotAsk(f"SaladCloud answered {answer.status}, which accepts nothing", may_be_applied=True)
+
     def _send(
         self,
         operation: str,
@@ -236,6 +243,7 @@ class SaladCloud:
         raise _error(answer, operation, is_write, body)
 
 
+_ORDER_ACCEPTED = frozenset({202, 204})
 _NEVER_NOT_FOUND = frozenset({"list_container_groups", "get_quotas", "list_gpu_classes"})
 # What the text of a refused start says of a group that needs no start.
 _ON_ITS_WAY = ("running status", "deploying status")

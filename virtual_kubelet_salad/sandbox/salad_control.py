@@ -230,7 +230,7 @@ class SaladControls:
         self._world.advance()
         group = self._world.find(name)
         if group is None or group.is_deleting:
-            raise ControlError(f"no group {name}, or none that is not being deleted")
+            raise ControlError(f"no group {name}")
         return group
 
     def _running(self, name: str) -> tuple[Group, Replica]:

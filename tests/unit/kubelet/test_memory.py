@@ -20,11 +20,18 @@ def test_a_settled_name_is_absent_after_two_answers_five_seconds_apart() -> None
 
 def test_an_unsettled_name_is_absent_after_the_settle_time() -> None:
     memory = Memory(first_seen=0.0)
-    memory.missed("n", 0.0)
-    memory.missed("n", 119.0)
+    for now in (0.0, 40.0, 80.0, 119.0):
+        memory.missed("n", now)
     assert memory.seconds_until_absent("n", SETTLE) == 1.0
     memory.missed("n", 120.0)
     assert memory.seconds_until_absent("n", SETTLE) == 0.0
+
+
+def test_answers_that_are_minutes_apart_are_no_row() -> None:
+    memory = Memory(first_seen=0.0, is_settled=True)
+    memory.missed("n", 0.0)
+    memory.missed("n", 700.0)
+    assert memory.seconds_until_absent("n", SETTLE) == 5.0
 
 
 def test_a_sighting_ends_the_row_of_absences() -> None:
