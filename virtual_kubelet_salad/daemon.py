@@ -121,6 +121,7 @@ def build(
 
     cache.on_change = wake
     provider.on_change(queue.add)
+    provider.on_recovery(lambda: _wake_all(cache, queue))
     may_reconcile = _both(is_active, cache.has_synced.is_set)
     loops = [_worker_loop(number, worker, queue, may_reconcile) for number in range(settings.workers)]
     loops += [
@@ -144,6 +145,11 @@ def build(
         recorder=recorder,
         loops=tuple(loops),
     )
+
+
+def _wake_all(cache: PodCache, queue: WorkQueue) -> None:
+    for pod in cache.all():
+        queue.add(pods.uid(pod), urgent=pods.is_terminating(pod))
 
 
 def _worker_loop(number: int, worker: Worker, queue: WorkQueue, may_reconcile: Callable[[], bool]) -> Loop:

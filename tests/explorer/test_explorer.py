@@ -22,7 +22,7 @@ from virtual_kubelet_salad.runtime.workqueue import WorkQueue
 SEEDS = int(os.environ.get("EXPLORER_SEEDS", "200"))
 STEPS = int(os.environ.get("EXPLORER_STEPS", "2000"))
 # A planted bug must be found within this many seeds.
-PLANTED_SEEDS = 60
+PLANTED_SEEDS = 150
 PLANTED_STEPS = 1_000
 BATCHES = 10
 

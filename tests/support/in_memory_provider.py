@@ -172,6 +172,9 @@ class InMemoryProvider:
     def on_change(self, wake: Callable[[str], None]) -> None:
         self.wake = wake
 
+    def on_recovery(self, wake_all: Callable[[], None]) -> None:
+        self.recover = wake_all
+
     # -----------------------------------------------------------------------------------------------------------------
 
     def _begin(self, call: str, name: str) -> None:

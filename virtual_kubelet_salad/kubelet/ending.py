@@ -5,10 +5,10 @@ While our finalizer is on the pod its object cannot disappear, so nothing here n
 
 from __future__ import annotations
 
-from virtual_kubelet_salad.errors import NotFound
+from virtual_kubelet_salad.errors import CouldNotAsk, NoBudget, NotFound
 from virtual_kubelet_salad.kubelet import pods, status
 from virtual_kubelet_salad.kubelet.memory import Memory
-from virtual_kubelet_salad.kubelet.provider import Pod
+from virtual_kubelet_salad.kubelet.provider import Notice, Pod
 from virtual_kubelet_salad.kubelet.result import AT_ONCE, Result
 from virtual_kubelet_salad.kubelet.services import Services
 
@@ -31,7 +31,7 @@ class Ending:
         """
         for name in names:
             if memory.seconds_until_absent(name, self._on.create_settle_seconds) > 0.0:
-                return self._clear(name, memory)
+                return self._clear_or_say_why_not(pod, name, memory)
         if not pods.is_terminating(pod):
             return self._release(pod, "finished", memory)
         ended = self._on.statuses.ended(pod, self._on.clock.now())
@@ -42,6 +42,17 @@ class Ending:
         if not memory.is_removed:
             return self.remove(pod, memory)
         return self._release(pod, "deleted", memory)
+
+    def _clear_or_say_why_not(self, pod: Pod, name: str, memory: Memory) -> Result:
+        """A pod that stays Terminating because the cloud cannot be asked says so; a want of budget is no news."""
+        try:
+            return self._clear(name, memory)
+        except CouldNotAsk as error:
+            if not isinstance(error, NoBudget):
+                noun = self._on.provider.identity.workload_noun
+                text = f"the pod waits until its {noun} is confirmed gone; not possible now: {error}"
+                self._on.tell(pod, Notice("Warning", "DeletionWaits", text))
+            raise
 
     def _clear(self, name: str, memory: Memory) -> Result:
         """Deletes a workload of our own, or asks whether it is gone."""

@@ -3,7 +3,7 @@
 A workload is an orphan when its owner record names this cluster and node, two successful lists at least 30 s apart
 show it, the (fresh) pod cache does not know the UID, and a live GET of the pod says that it is gone or another. A
 left-over of an earlier attempt of a known pod is deleted on two sightings alike. Nothing else is ever deleted here.
-Runs on its own thread, one delete per step.
+Runs on its own thread.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class OrphanSweep:
             frozenset(due), len(ours), f"{self.provider.identity.workload_noun}s are orphans"
         ):
             try:
-                self._delete_first(due, orphans)
+                self._delete_proven(due, orphans)
             except CouldNotAsk as error:
                 log.warning("orphans are kept: could not ask reason=%s", error)
         return STEP_SECONDS
@@ -109,8 +109,8 @@ class OrphanSweep:
                     return True
         return False
 
-    def _delete_first(self, due: list[str], orphans: dict[str, Owner]) -> None:
-        """Asks for the pods of the oldest orphans and deletes the first one that is proven."""
+    def _delete_proven(self, due: list[str], orphans: dict[str, Owner]) -> None:
+        """Asks for the pods of the orphans, the oldest first, and deletes those that are proven."""
         for name in sorted(due, key=lambda name: self._first_seen[name]):
             owner = orphans[name]
             if self.cache.get(owner.uid) is None and self._pod_exists(owner):

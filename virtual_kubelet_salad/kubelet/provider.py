@@ -314,3 +314,9 @@ class Provider(Protocol):
         the loops start.
         """
         ...
+
+    def on_recovery(self, wake_all: Callable[[], None]) -> None:
+        """Registers the function that is called when the cloud answers again after it did not: what waits in a backoff
+        need not wait it out. Called once, before the loops start.
+        """
+        ...

@@ -279,6 +279,9 @@ class SaladCloudProvider:
     def on_change(self, wake: Callable[[str], None]) -> None:
         self._wake_pod = wake
 
+    def on_recovery(self, wake_all: Callable[[], None]) -> None:
+        self._watch.on_recovery = wake_all
+
     def _wake_owner(self, group: Group) -> None:
         if group.owner is not None:
             self._wake_pod(group.owner.uid)

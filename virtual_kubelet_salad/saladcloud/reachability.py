@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 
 from virtual_kubelet_salad.errors import CouldNotAsk, NoBudget, Unauthorized
 from virtual_kubelet_salad.kubelet.provider import Reachability
@@ -20,11 +21,16 @@ class Watch:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._lock = threading.Lock()
+        self.on_recovery: Callable[[], None] = lambda: None
+        """Called when SaladCloud answers again, on the thread that asked."""
         self._now = Reachability(True, clock.monotonic(), NOT_ASKED, "SaladCloud has not been asked yet")
 
     def succeeded(self) -> None:
         """SaladCloud has answered."""
+        was_reachable = self.now().is_reachable
         self._set(True, ANSWERS, "SaladCloud answers")
+        if not was_reachable:
+            self.on_recovery()
 
     def failed(self, error: CouldNotAsk) -> None:
         """There was no answer to believe. A request that was never sent for want of budget says nothing."""

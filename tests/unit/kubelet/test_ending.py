@@ -57,10 +57,13 @@ def test_a_deleted_pod_stays_while_the_cloud_cannot_be_asked(world: KubeletWorld
 
     world.provider.fail = outage
     world.delete_pod(grace=0)
+    world.settle(5.0)
+    assert "DeletionWaits" in world.event_reasons()
     world.settle(3_600.0)
     assert world.pod() is not None
     world.provider.fail = lambda call, name, applied: None
-    world.settle(700.0)
+    world.provider.recover()
+    world.settle(30.0)
     assert world.pod() is None
     assert world.provider.boxes == {}
 
