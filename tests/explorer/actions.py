@@ -224,12 +224,12 @@ _ACTIONS: dict[str, Callable[[World, int, int], None]] = {
 }
 _WEIGHTS = {
     "deliver": 20,
-    "work": 30,
+    "work": 40,
     "loop": 16,
     "wait": 12,
     "create_pod": 4,
-    "delete_pod": 2,
-    "wait_long": 2,
+    "delete_pod": 1,
+    "wait_long": 1,
     "cloud_moves": 2,
     "edit_image": 1,
     "edit_claim": 1,
@@ -242,7 +242,7 @@ _FAULT_WEIGHTS = {
     "create_is_late": 2,
     "false_absence": 2,
     "call_fails": 3,
-    "killed_in_call": 2,
+    "killed_in_call": 1,
 }
 _WITHOUT_FAULTS = [name for name, weight in _WEIGHTS.items() for _ in range(weight)]
 _WITH_FAULTS = _WITHOUT_FAULTS + [name for name, weight in _FAULT_WEIGHTS.items() for _ in range(weight)]

@@ -15,7 +15,7 @@ from tests.explorer.rules import Violation
 from tests.explorer.world import FINALIZER, World
 
 # Simulated time in which everything must settle once faults have stopped: the longest backoff and wait, and some.
-SETTLE_SECONDS = 3_600.0
+SETTLE_SECONDS = 7_200.0
 SHRINK_RUNS = 400
 
 
@@ -36,7 +36,8 @@ class Found:
 def explore(seed: int, steps: int, *, shrink: bool = True) -> Found | None:
     """One run. None: no violation."""
     rng = random.Random(seed)
-    actions = [draw(rng) for _ in range(steps)]
+    # Every third run has no faults: more pods come to run in it, and what only shows then is looked at too.
+    actions = [draw(rng, faults=seed % 3 != 0) for _ in range(steps)]
     violation, done = replay(seed, actions)
     if violation is None:
         return None

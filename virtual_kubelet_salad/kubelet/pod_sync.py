@@ -16,7 +16,7 @@ from virtual_kubelet_salad.kubelet.memory import Memory
 from virtual_kubelet_salad.kubelet.provider import Pod
 from virtual_kubelet_salad.kubelet.result import AT_ONCE, Result
 from virtual_kubelet_salad.kubelet.services import Services
-from virtual_kubelet_salad.kubelet.starting import Starting
+from virtual_kubelet_salad.kubelet.starting import ASK_AGAIN_SECONDS, Starting
 
 PROJECT_MISMATCH_SECONDS = 60.0
 FIRST_LIST_SECONDS = 2.0
@@ -86,7 +86,7 @@ class PodSync:
         if pods.is_terminating(pod) or pods.is_finished(pod):
             return self._ending.wind_up(pod, list(names.values()), memory)
         for attempt, name in names.items():
-            if name in memory.absences:
+            if memory.seconds_until_absent(name, self._on.create_settle_seconds) == 0.0:
                 continue
             found = self._on.provider.exists(name)
             if found is True or self._on.claims.is_own(found, pod, attempt):
@@ -95,7 +95,9 @@ class PodSync:
                 memory.attempt = attempt
                 return Result("adopted", f"attempt {attempt} found; the claim is repaired", AT_ONCE)
             memory.missed(name, self._on.clock.monotonic())
-            return Result("waiting", f"attempt {attempt} not found; asking for the one before", NEXT_ATTEMPT_SECONDS)
+            wait = memory.seconds_until_absent(name, self._on.create_settle_seconds)
+            delay = min(max(wait, NEXT_ATTEMPT_SECONDS), ASK_AGAIN_SECONDS)
+            return Result("waiting", f"attempt {attempt} not found; asking again, then for the one before", delay)
         self._on.patch(pod, {"metadata": self._on.claims.metadata_patch(pod, claim.attempt)})
         return Result("claimed", f"no attempt found; the claim is repaired to attempt {claim.attempt}", AT_ONCE)
 

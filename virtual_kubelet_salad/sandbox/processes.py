@@ -15,12 +15,13 @@ from collections.abc import Mapping, Sequence
 
 # Runs in the child before the program: asks the kernel to kill it with its parent (PR_SET_PDEATHSIG = 1), then becomes
 # the program. Done by a small script and not between fork and exec, where Python may not run safely while the parent
-# has threads. The check covers a parent that died before the request. Signals that the parent blocks are let through to
-# the program.
+# has threads. The check covers a parent that died before the request. Signals that the parent blocks, and a
+# hang-up that it ignores (nohup), are let through to the program.
 _DIE_WITH_PARENT = """
 import ctypes, os, signal, sys
 ctypes.CDLL(None).prctl(1, 9)
 signal.pthread_sigmask(signal.SIG_SETMASK, [])
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 if os.getppid() != int(sys.argv[1]):
     sys.exit("the parent is gone")
 os.execv(sys.argv[2], sys.argv[2:])
