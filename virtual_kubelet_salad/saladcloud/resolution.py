@@ -100,7 +100,8 @@ def resolve(facts: Facts) -> Resolution:
     reference = facts.remembered
     if reference is None or reference.is_over:
         told = [end for end in ends if end.had_run and _is_later(end, facts)]
-        return Resolution(_run(facts), tuple(map(runs.ending, told)), _keys(told))
+        endings = tuple(ending for ending in map(runs.ending, told) if not _is_told(ending, reference))
+        return Resolution(_run(facts), endings, _keys(told))
     own = next((end for end in ends if end.instance_id == _id(reference) and _is_end_of(end, reference, facts)), None)
     if own is not None:
         later = [end for end in ends if end is not own and end.had_run and _is_later(end, facts)]
@@ -120,6 +121,14 @@ def resolve(facts: Facts) -> Resolution:
         unheard = runs.unknown_ending(reference, facts.now)
     later = [end for end in ends if end.had_run and _is_later(end, facts)]
     return Resolution(_run(facts), (unheard, *map(runs.ending, later)), _keys(later), told_without_event=_id(reference))
+
+
+def _is_told(ending: Ending, reference: RunReference | None) -> bool:
+    """Whether the pod's status shows this very ending already."""
+    return reference is not None and (ending.container_id, ending.started_at) == (
+        reference.container_id,
+        reference.started_at,
+    )
 
 
 def _id(reference: RunReference) -> str:
