@@ -98,6 +98,8 @@ class Ending:
     def _release(self, pod: Pod, why: str, memory: Memory) -> Result:
         """The last thing done for a pod: without our finalizer its object may disappear."""
         self._on.patch(pod, {"metadata": self._on.claims.release_patch()})
+        for attempt in range(memory.attempt + 1):
+            self._on.provider.forget(self._on.claims.name(pod, attempt))
         return Result("released", why)
 
     def _holds(self, pod: Pod) -> bool:

@@ -117,3 +117,12 @@ def test_dataclasses_of_the_seam_show_no_secret_in_their_repr(world: KubeletWorl
     assert "canary" in str(plan.request)
     assert "canary" not in repr(plan)
     assert dataclasses.is_dataclass(plan)
+
+
+def test_the_provider_forgets_a_workload_whose_pod_is_let_go(world: KubeletWorld) -> None:
+    world.run_pod()
+    name = world.box_name()
+    world.delete_pod()
+    world.settle(30.0)
+    assert world.pod() is None
+    assert ("forget", name) in world.provider.calls
