@@ -148,12 +148,18 @@ def api(request: pytest.FixtureRequest) -> Api:
 
 
 @pytest.fixture
-def node(api: Api) -> Iterator[str]:
-    """A Node object that nobody plays."""
+def new_node(api: Api) -> Iterator[Json]:
+    """A Node object that nobody plays, as the answer to its POST showed it."""
     name = f"node-{uuid.uuid4().hex[:8]}"
-    api.done("POST", "/api/v1/nodes", body={"apiVersion": "v1", "kind": "Node", "metadata": {"name": name}})
-    yield name
+    yield api.done("POST", "/api/v1/nodes", body={"apiVersion": "v1", "kind": "Node", "metadata": {"name": name}})
     api.request("DELETE", f"/api/v1/nodes/{name}")
+
+
+@pytest.fixture
+def node(new_node: Json) -> str:
+    name = new_node["metadata"]["name"]
+    assert isinstance(name, str)
+    return name
 
 
 @pytest.fixture
