@@ -6,10 +6,12 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
 from tests.support.clock import FakeClock
+from tests.support.scenarios import checked_requests
 
 # Threads that have been told to stop may take this long together; more is a leak.
 THREAD_GRACE_SECONDS = 2.0
@@ -19,6 +21,25 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--update-golden", action="store_true", help="write the golden files anew instead of comparing with them"
     )
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """A worker of pytest-xdist hands over what it counted."""
+    workeroutput: dict[str, object] | None = getattr(session.config, "workeroutput", None)
+    if workeroutput is not None:
+        workeroutput["checked_requests"] = list(checked_requests)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    checked_requests.extend(getattr(node, "workeroutput", {}).get("checked_requests", []))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """The proof that the checks of the simulator were not empty."""
+    if checked_requests:
+        count, clouds = sum(checked_requests), len(checked_requests)
+        terminalreporter.write_line(f"requests to SaladCloud held against its description: {count} in {clouds} checks")
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import pytest
 
 from tests.support import cluster
 from tests.support.daemon_process import DaemonProcess
-from tests.support.scenarios import World, check_cloud, checked_requests
+from tests.support.scenarios import World, check_cloud
 from virtual_kubelet_salad.runtime.clock import SystemClock
 from virtual_kubelet_salad.sandbox.api_http import ApiServer, kubeconfig
 from virtual_kubelet_salad.sandbox.api_model import ApiServerModel
@@ -95,10 +95,3 @@ def pytest_runtest_makereport(
     if report.failed and isinstance(daemon, DaemonProcess) and daemon.log.exists():
         report.sections.append(("daemon", "\n".join(daemon.whole_log().splitlines()[-60:])))
     return report
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """The proof that the checks of the simulator were not empty."""
-    if checked_requests:
-        count, clouds = sum(checked_requests), len(checked_requests)
-        terminalreporter.write_line(f"requests to SaladCloud held against its description: {count} in {clouds} checks")

@@ -60,7 +60,9 @@ CALLS: list[tuple[Callable[[ApiServer], object], str, str, str | None]] = [
 ]
 
 
-@pytest.mark.parametrize(("call", "method", "path", "content_type"), CALLS, ids=lambda value: str(value)[:60])
+@pytest.mark.parametrize(
+    ("call", "method", "path", "content_type"), CALLS, ids=[f"{call[1]} {call[2]}" for call in CALLS]
+)
 def test_each_call_asks_for_its_path(
     api: ApiServer,
     transport: ScriptedTransport,
