@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
 from tests.support.gpu_catalog import FixedCatalog
 from virtual_kubelet_salad.errors import NotFound
-from virtual_kubelet_salad.kubelet import pods
+from virtual_kubelet_salad.kubelet import claims
 from virtual_kubelet_salad.kubelet.planning import Planner
-from virtual_kubelet_salad.kubelet.provider import Inputs, Notice, Owner, Plan, Pod
+from virtual_kubelet_salad.kubelet.provider import Notice, Owner, Plan, Pod
 from virtual_kubelet_salad.saladcloud import container_group
-from virtual_kubelet_salad.saladcloud.provider import IDENTITY
+from virtual_kubelet_salad.saladcloud.translation import Translation
 
 CLUSTER_ID = "0d3b1c9e-3b7b-4a57-9c39-2f3a5f4a1e11"
 NODE_NAME = "saladcloud-node"
@@ -39,35 +38,8 @@ class _Documents:
         raise NotFound(f"{kind} {name}")
 
 
-class _Translation:
-    """The part of a provider that turns pods into requests."""
-
-    identity = IDENTITY
-
-    def refusals(self, pod: Pod) -> list[Notice]:
-        return container_group.refusals(pod)
-
-    def wanted_secrets(self, pod: Pod) -> tuple[str, ...]:
-        return container_group.wanted_secrets(pod)
-
-    def plan_update(self, pod: Pod, inputs: Inputs, owner: Owner) -> Plan:
-        return container_group.build_update(pod, inputs, owner)
-
-    def plan(self, pod: Pod, inputs: Inputs, owner: Owner) -> Plan:
-        return container_group.build(pod, inputs, owner, FixedCatalog(), SETTINGS)
-
-
 def owner_of(pod: Pod, attempt: int = 0) -> Owner:
-    image = str(pods.container(pod).get("image", ""))
-    return Owner(
-        cluster_id=CLUSTER_ID,
-        node=NODE_NAME,
-        namespace=pods.namespace(pod),
-        pod=pods.name(pod),
-        uid=pods.uid(pod),
-        attempt=attempt,
-        image_hash=hashlib.sha256(image.encode()).hexdigest()[:16],
-    )
+    return claims.owner_of(pod, CLUSTER_ID, NODE_NAME, attempt)
 
 
 def planned(pod: Pod, documents: Sequence[Mapping[str, Any]] = ()) -> tuple[Plan, tuple[Notice, ...]]:
@@ -85,8 +57,8 @@ def planned_update(pod: Pod, documents: Sequence[Mapping[str, Any]] = ()) -> Pla
 
 def _planner(documents: Sequence[Mapping[str, Any]]) -> Planner:
     return Planner(
-        provider=_Translation(),  # type: ignore[arg-type]
-        sources=_Documents(documents),  # type: ignore[arg-type]
+        provider=Translation(FixedCatalog(), SETTINGS),
+        sources=_Documents(documents),
         node_name=NODE_NAME,
         host_ip="10.1.2.3",
     )

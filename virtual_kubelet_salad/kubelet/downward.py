@@ -2,8 +2,8 @@
 
 Pure; decided from the pod alone, so whatever cannot be honoured is known before anything is read or spent. Sources:
 kubernetes/pkg/fieldpath, pkg/api/v1/resource and the downward API's list of environment fields. Different on purpose:
-a limit that the container does not state is its request, and not the whole node as on a machine of one's own, for the
-node here is a cloud; one that states neither is refused.
+a limit that the container does not state is its request, else what the pod states for all its containers, and not the
+whole node as on a machine of one's own, for the node here is a cloud; where none is stated it is refused.
 """
 
 from __future__ import annotations
@@ -74,13 +74,14 @@ def resource_value(pod: Mapping[str, Any], container: Mapping[str, Any], referen
             f"resourceFieldRef {wanted}: only limits and requests of "
             f"{', '.join(_RESOURCES)} can be had in a variable",
         )
-    stated = _stated(_container(pod, container, reference).get("resources") or {}, kind, resource)
+    stated = _stated(_container(pod, container, reference), pod.get("spec") or {}, kind, resource)
     if stated is None:
         if kind == "requests":
             return "0"
         raise Refused(
             UNSUPPORTED_RESOURCE_FIELD,
-            f"resourceFieldRef {wanted}: the container states neither a limit nor a request for {resource}; state one",
+            f"resourceFieldRef {wanted}: neither the container nor the pod states a limit or a request for {resource}; "
+            "state one",
         )
     step = _CPU_STEP if resource == "cpu" else 1
     try:
@@ -104,12 +105,19 @@ def _container(pod: Mapping[str, Any], own: Mapping[str, Any], reference: Mappin
     raise Refused(UNSUPPORTED_RESOURCE_FIELD, f"resourceFieldRef: the pod has no container named {name}")
 
 
-def _stated(resources: Mapping[str, Any], kind: str, resource: str) -> object | None:
-    """What the container states; a limit that is absent or zero is the request."""
-    limit, request = (resources.get("limits") or {}).get(resource), (resources.get("requests") or {}).get(resource)
+def _stated(container: Mapping[str, Any], spec: Mapping[str, Any], kind: str, resource: str) -> object | None:
+    """What the container states, else the pod for all its containers; a limit that is absent or zero is the request."""
+    limit, request = _amounts(container, resource)
     if kind == "requests":
         return request if request is not None else limit
-    return request if limit is None or limit in ("0", 0) else limit
+    found = (limit, request, *_amounts(spec, resource))
+    return next((amount for amount in found if amount not in (None, "0", 0)), request)
+
+
+def _amounts(owner: Mapping[str, Any], resource: str) -> tuple[object | None, object | None]:
+    """Limit and request of a container or a pod."""
+    resources: Mapping[str, Any] = owner.get("resources") or {}
+    return (resources.get("limits") or {}).get(resource), (resources.get("requests") or {}).get(resource)
 
 
 def _split_subscript(path: str) -> tuple[str, str | None]:

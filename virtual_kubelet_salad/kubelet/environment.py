@@ -16,24 +16,21 @@ import base64
 import binascii
 import dataclasses
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from virtual_kubelet_salad.errors import Blocked, Forbidden, NotFound, Refused
 from virtual_kubelet_salad.kubelet import downward, pods
-from virtual_kubelet_salad.kubelet.provider import Notice, Pod
+from virtual_kubelet_salad.kubelet.provider import SOURCE_RETRY_SECONDS, Notice, Pod
+from virtual_kubelet_salad.runtime.expansion import expand
 
 # Shown as the waiting reason, as the kubelet does.
 CONFIG_ERROR = "CreateContainerConfigError"
-
-# A pod that waits for a source sees it within 15 s; what is left is for the read and the create.
-SOURCE_RETRY_SECONDS = 10.0
 
 Read = Callable[[str], Mapping[str, Any]]
 """Reads one Secret or ConfigMap of the pod's namespace by name. Raises NotFound, Forbidden, CouldNotAsk."""
 
 _VARIABLE_NAME = re.compile(r"[-._a-zA-Z][-._a-zA-Z0-9]*")
-_REFERENCE = re.compile(r"\$(?:(?P<escape>\$)|\((?P<name>[^)]*)\))")
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -52,15 +49,10 @@ class SourcesMissing(Blocked):
         self.notices = notices
 
 
-def expand(text: str, variables: Iterable[tuple[str, str]]) -> str:
-    """Replace `$(VAR)` by the variable's value and `$$` by `$`; a reference to no variable stays as written."""
-    return _expand(text, dict(variables))
-
-
 def refusals(pod: Pod) -> list[Notice]:
     """Everything in the environment of container 0 that can never be honoured, decided from the pod alone."""
     container = pods.container(pod)
-    found = []
+    found: list[Notice] = []
     for variable in container.get("env") or []:
         try:
             _value_in_pod(pod, container, variable, node_name="", host_ip="")
@@ -72,24 +64,37 @@ def refusals(pod: Pod) -> list[Notice]:
     return found
 
 
-def resolve(pod: Pod, *, read_secret: Read, read_config_map: Read, node_name: str, host_ip: str) -> Environment:
-    """The environment of container 0.
+def resolve(
+    pod: Pod,
+    *,
+    read_secret: Read,
+    read_config_map: Read,
+    node_name: str,
+    host_ip: str,
+    leaves_out_the_refused: bool = False,
+) -> Environment:
+    """The environment of container 0. `leaves_out_the_refused`: the pod's author wants to run without the variables
+    that can never be had.
 
     Raises `Refused` (never possible), `SourcesMissing` (all that is missing, at once) and whatever else the reading
     functions raise, `CouldNotAsk` above all: a source that could not be asked for is not missing, optional or not.
     """
     refused = refusals(pod)
-    if refused:
+    if refused and not leaves_out_the_refused:
         raise Refused(refused[0].reason, "; ".join(notice.message for notice in refused))
     container = pods.container(pod)
     sources = _Sources(pods.namespace(pod), read_secret, read_config_map)
     values: dict[str, str] = {}
     for entry in container.get("envFrom") or []:
-        values.update(sources.all_of(entry))
+        if entry.get("configMapRef") or entry.get("secretRef"):
+            values.update(sources.all_of(entry))
     for variable in container.get("env") or []:
-        value = _value_in_pod(pod, container, variable, node_name=node_name, host_ip=host_ip)
+        try:
+            value = _value_in_pod(pod, container, variable, node_name=node_name, host_ip=host_ip)
+        except Refused:
+            continue
         if value is not None:
-            value = _expand(value, values) if variable.get("value") else value
+            value = expand(value, values) if variable.get("value") else value
         else:
             value = sources.one_of(variable["valueFrom"])
         if value is not None:
@@ -113,13 +118,6 @@ def _value_in_pod(
         return None
     kinds = ", ".join(sorted(source))
     raise Refused("UnsupportedEnvSource", f"valueFrom {kinds} is not known here; use a Secret or a ConfigMap")
-
-
-def _expand(text: str, values: Mapping[str, str]) -> str:
-    def replacement(match: re.Match[str]) -> str:
-        return "$" if match["escape"] else values.get(match["name"], match[0])
-
-    return _REFERENCE.sub(replacement, text)
 
 
 class _Sources:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import json
 
-from virtual_kubelet_salad.errors import Blocked, Refused
-from virtual_kubelet_salad.kubelet.provider import Inputs, Pod
+from virtual_kubelet_salad.errors import Refused
+from virtual_kubelet_salad.kubelet.provider import Inputs, Pod, UnfitSource
 from virtual_kubelet_salad.saladcloud import pod_annotations, pod_fields
 from virtual_kubelet_salad.saladcloud.text_limits import ITEM_LIMIT_IN_CHARS, has_line_break, problem_of
 
@@ -21,8 +21,8 @@ _EXAMPLE = '\'["python3", "-m", "server"]\''
 
 
 def command(pod: Pod, inputs: Inputs) -> list[str] | None:
-    """The whole command, or None to run the image as it is. Raises `Refused`; `Blocked` where only an expanded variable
-    can be to blame.
+    """The whole command, or None to run the image as it is. Raises `Refused`; `UnfitSource` where a variable may be to
+    blame that comes from elsewhere.
     """
     check(pod)
     entrypoint = _entrypoint(pod) if inputs.args and not inputs.command else []
@@ -30,7 +30,8 @@ def command(pod: Pod, inputs: Inputs) -> list[str] | None:
     for index, item in enumerate(whole):
         problem = problem_of(item)
         if problem:
-            raise Blocked(_REASON, _message(index, problem))
+            fault = UnfitSource if pod_fields.has_sources(pod) else Refused
+            raise fault(_REASON, _message(index, problem))
     return whole or None
 
 

@@ -48,7 +48,7 @@ class Catalog(Protocol):
     """The GPU classes on offer, as last read."""
 
     def classes(self) -> tuple[GpuClass, ...] | None:
-        """None: never read yet."""
+        """None: never read yet. Raises `Blocked` when that has a reason which the pod should show."""
         ...
 
 
@@ -145,6 +145,10 @@ def _patch(container: Any) -> dict[str, Any]:
 
 def _resources(pod: Pod, priority: str, catalog: Catalog, settings: Settings, tell: list[Notice]) -> dict[str, Any]:
     sizes = resources.sizes(pod)
+    unknown = resources.unknown_names(pod)
+    if unknown:
+        text = f"Ignored: the resources {', '.join(unknown)} (as the pod wishes)"
+        tell.append(Notice("Normal", "FieldsIgnored", text))
     wish = gpu.wish(pod, sizes, priority, settings.max_price_per_hour)
     if wish is None:
         return sizes.as_request()

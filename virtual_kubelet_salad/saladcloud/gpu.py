@@ -17,7 +17,7 @@ from fractions import Fraction
 from virtual_kubelet_salad.errors import Blocked, Refused
 from virtual_kubelet_salad.kubelet.provider import Notice, Pod
 from virtual_kubelet_salad.runtime import quantity
-from virtual_kubelet_salad.saladcloud import pod_annotations
+from virtual_kubelet_salad.saladcloud import pod_annotations, prices
 from virtual_kubelet_salad.saladcloud.models import GpuClass
 from virtual_kubelet_salad.saladcloud.resources import Sizes
 
@@ -78,17 +78,34 @@ def choose(wanted: Wish, sizes: Sizes, classes: Sequence[GpuClass], tell: list[N
     for candidate in candidates:
         obstacle = _obstacle(candidate, wanted, sizes)
         if obstacle:
-            left_out.append(f"{_title(candidate)} ({obstacle})")
+            left_out.append(f"{title(candidate)} ({obstacle})")
         else:
             fitting.append(candidate)
     if not fitting:
         raise Blocked(
             "NoGpuClassFits", f"No GPU class fits: {_shortened(left_out) or 'SaladCloud offers none of that kind'}"
         )
-    fitting.sort(key=lambda one: (one.prices.get(wanted.priority, Decimal("Infinity")), _title(one), one.id))
-    chosen = tuple(fitting[:GREATEST_CLASS_COUNT])
+    fitting.sort(key=lambda one: (one.prices.get(wanted.priority, Decimal("Infinity")), title(one), one.id))
+    chosen = tuple(_agreeing(fitting, wanted, sizes, left_out)[:GREATEST_CLASS_COUNT])
     tell.append(Notice("Normal", "GpuClassesChosen", _description(chosen, wanted, left_out if wanted.names else [])))
     return chosen
+
+
+def _agreeing(fitting: Sequence[GpuClass], wanted: Wish, sizes: Sizes, left_out: list[str]) -> Sequence[GpuClass]:
+    """Those that can be in one group, which has one size: the least that one class takes may be more than another has.
+    Classes that take the pod's sizes as they are come first, then the cheapest.
+    """
+    as_they_are = [one for one in fitting if raised_to_least(sizes, [one]) == sizes]
+    agreeing = list(as_they_are)
+    for one in fitting:
+        if one in as_they_are:
+            continue
+        raised = raised_to_least(sizes, [*agreeing, one])
+        if any(_obstacle(other, wanted, raised) for other in [*agreeing, one]):
+            left_out.append(f"{title(one)} (what it takes at least is more than the others have)")
+        else:
+            agreeing.append(one)
+    return [one for one in fitting if one in agreeing]
 
 
 def raised_to_least(sizes: Sizes, chosen: Sequence[GpuClass]) -> Sizes:
@@ -117,7 +134,7 @@ def vram_in_gib(name: str) -> Fraction | None:
 
 def _named(name: str, classes: Sequence[GpuClass]) -> GpuClass:
     wanted = name.strip().casefold()
-    found = {one.id: one for one in classes if wanted in (one.id.casefold(), _title(one).casefold())}
+    found = {one.id: one for one in classes if wanted in (one.id.casefold(), title(one).casefold())}
     if len(found) == 1:
         return next(iter(found.values()))
     if found:
@@ -133,8 +150,8 @@ def _named(name: str, classes: Sequence[GpuClass]) -> GpuClass:
 
 
 def _near(wanted: str, classes: Sequence[GpuClass]) -> str:
-    titles = {_title(one).casefold(): _title(one) for one in classes}
-    containing = [title for folded, title in sorted(titles.items()) if wanted in folded]
+    titles = {title(one).casefold(): title(one) for one in classes}
+    containing = [name for folded, name in sorted(titles.items()) if wanted in folded]
     similar = [titles[folded] for folded in difflib.get_close_matches(wanted, list(titles), n=3, cutoff=0.0)]
     return ", ".join(list(dict.fromkeys(containing + similar))[:3]) or "none, for it offers no classes"
 
@@ -171,14 +188,14 @@ def _obstacle(candidate: GpuClass, wanted: Wish, sizes: Sizes) -> str:
 
 
 def _description(chosen: Sequence[GpuClass], wanted: Wish, left_out: Sequence[str]) -> str:
-    prices = [one.prices[wanted.priority] for one in chosen if wanted.priority in one.prices]
-    text = f"Runs on any of: {_shortened([_title(one) for one in chosen])}"
-    if prices:
-        text += f"; ${min(prices):f} to ${max(prices):f} per hour at priority {wanted.priority}"
+    known = [one.prices[wanted.priority] for one in chosen if wanted.priority in one.prices]
+    text = f"Runs on any of: {_shortened([title(one) for one in chosen])}"
+    if known:
+        text += f"; {prices.in_words(known, wanted.priority)}"
     return text + (f". Left out: {_shortened(left_out)}" if left_out else "")
 
 
-def _title(one: GpuClass) -> str:
+def title(one: GpuClass) -> str:
     """The name of a class; at least one is published with a leading blank."""
     return one.name.strip()
 

@@ -13,8 +13,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from virtual_kubelet_salad.errors import Blocked
-from virtual_kubelet_salad.kubelet.provider import Inputs, Pod
+from virtual_kubelet_salad.kubelet.provider import Inputs, Pod, UnfitSource
 from virtual_kubelet_salad.saladcloud import pod_annotations
 from virtual_kubelet_salad.saladcloud.text_limits import problem_of
 
@@ -39,7 +38,9 @@ def secret_names(pod: Pod) -> tuple[str, ...]:
 
 
 def logging(pod: Pod, inputs: Inputs) -> dict[str, Any] | None:
-    """`container.logging` of the request; None: no sink. Raises `Refused` for annotations, `Blocked` for the Secret."""
+    """`container.logging` of the request; None: no sink. Raises `Refused` for annotations, `UnfitSource` for the
+    Secret.
+    """
     sinks = annotated(pod)
     for name in secret_names(pod):
         return _from_secret(name, inputs.secrets.get(name))
@@ -87,17 +88,17 @@ def _refuse_half(parts: Mapping[str, object]) -> None:
 
 def _from_secret(name: str, secret: Mapping[str, Any] | None) -> dict[str, Any]:
     if secret is None:
-        raise Blocked(_REASON, f"The Secret {name} with the logging sink does not exist")
+        raise UnfitSource(_REASON, f"The Secret {name} with the logging sink does not exist")
     encoded = (secret.get("data") or {}).get(SECRET_KEY)
     if encoded is None:
-        raise Blocked(_REASON, f"The Secret {name} has no key {SECRET_KEY} with the logging sink")
+        raise UnfitSource(_REASON, f"The Secret {name} has no key {SECRET_KEY} with the logging sink")
     try:
         sink = json.loads(base64.b64decode(encoded, validate=True).decode())
     except (binascii.Error, ValueError, RecursionError):
-        raise Blocked(_REASON, f"The key {SECRET_KEY} of the Secret {name} is not JSON") from None
+        raise UnfitSource(_REASON, f"The key {SECRET_KEY} of the Secret {name} is not JSON") from None
     problem = _problem_of_sinks(sink)
     if problem:
-        raise Blocked(
+        raise UnfitSource(
             _REASON, f"The key {SECRET_KEY} of the Secret {name} is no logging sink of SaladCloud's: {problem}"
         )
     found: dict[str, Any] = sink

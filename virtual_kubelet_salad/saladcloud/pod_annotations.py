@@ -77,6 +77,9 @@ WRITTEN_TO_PODS = {
     GPU_CLASS: "the GPU it runs on, once known",
 }
 
+# The others are read again while the pod runs.
+SETTLED = frozenset(READ_FROM_PODS) - {ON_INTERRUPTION, IGNORE_UNSUPPORTED}
+
 UNKNOWN_ANNOTATIONS_OPT_OUT = "annotations"
 
 _TRUE = frozenset({"true", "1", "t", "yes"})

@@ -2,8 +2,9 @@
 
 Unset fields get Kubernetes' defaults, for SaladCloud's differ. A window (failures × period) that SaladCloud cannot
 have becomes the least one that is not shorter, and a notice says so. What cannot be fitted is refused. Pure.
-Note: where Kubernetes restarts a container whose liveness probe fails, SaladCloud moves it to another machine. Source
-of the limits: SaladCloud's OpenAPI file, `ContainerGroup…Probe`.
+Note: where Kubernetes restarts a container whose liveness probe fails, SaladCloud moves it to another machine. Sources:
+SaladCloud's OpenAPI file, `ContainerGroup…Probe`; k8s.io/kubernetes/pkg/kubelet/prober and container/helpers.go
+(`ExpandContainerCommandOnlyStatic`).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any
 
 from virtual_kubelet_salad.errors import Refused
 from virtual_kubelet_salad.kubelet.provider import Notice, Pod
+from virtual_kubelet_salad.runtime.expansion import expand
 from virtual_kubelet_salad.saladcloud import pod_fields
 from virtual_kubelet_salad.saladcloud.text_limits import problem_of
 
@@ -32,6 +34,7 @@ HEADER_VALUE_LIMIT_IN_CHARS = 1024
 SERVICE_LIMIT_IN_CHARS = 1024
 
 _KINDS = {"livenessProbe": "liveness_probe", "readinessProbe": "readiness_probe", "startupProbe": "startup_probe"}
+_SCHEMES = ("HTTP", "HTTPS")
 _LOCAL_HOSTS = ("", "localhost", "127.0.0.1", "::1", "[::1]")
 # The API wants at least one header; this one changes nothing.
 _NEUTRAL_HEADER = {"name": "Accept", "value": "*/*"}
@@ -42,7 +45,8 @@ def probes(pod: Pod, tell: list[Notice]) -> dict[str, Any]:
     `Refused`.
     """
     container = pod_fields.container(pod)
-    return {key: _probe(pod, kind, container[kind], tell) for kind, key in _KINDS.items() if container.get(kind)}
+    written = {kind: container[kind] for kind in _KINDS if container.get(kind) is not None}
+    return {_KINDS[kind]: _timing(kind, probe, tell) | _handler(pod, kind, probe) for kind, probe in written.items()}
 
 
 def fitted_window(failure_threshold: int, period_seconds: int) -> tuple[int, int]:
@@ -60,10 +64,6 @@ def fitted_window(failure_threshold: int, period_seconds: int) -> tuple[int, int
     return min(candidates, key=lambda pair: (pair[0] * pair[1], abs(pair[0] - failure_threshold)))
 
 
-def _probe(pod: Pod, kind: str, probe: Mapping[str, Any], tell: list[Notice]) -> dict[str, Any]:
-    return _timing(kind, probe, tell) | _handler(pod, kind, probe)
-
-
 def _timing(kind: str, probe: Mapping[str, Any], tell: list[Notice]) -> dict[str, int]:
     # Kubernetes' defaults; it reads an unset number as 0.
     failures = probe.get("failureThreshold") or 3
@@ -71,6 +71,8 @@ def _timing(kind: str, probe: Mapping[str, Any], tell: list[Notice]) -> dict[str
     period = probe.get("periodSeconds") or 10
     timeout = probe.get("timeoutSeconds") or 1
     delay = probe.get("initialDelaySeconds") or 0
+    if min(failures, successes, period, timeout, delay) < 0:
+        raise _refused(kind, "has a negative number")
     if failures * period > GREATEST_WINDOW_SECONDS:
         raise _refused(
             kind, f"gives up after {failures} × {period} s; SaladCloud waits at most {GREATEST_WINDOW_SECONDS} s"
@@ -102,8 +104,10 @@ def _timing(kind: str, probe: Mapping[str, Any], tell: list[Notice]) -> dict[str
 
 
 def _handler(pod: Pod, kind: str, probe: Mapping[str, Any]) -> dict[str, Any]:
+    if sum(probe.get(handler) is not None for handler in ("exec", "httpGet", "tcpSocket", "grpc")) > 1:
+        raise _refused(kind, "has several of exec, httpGet, tcpSocket and grpc; it must have one")
     if probe.get("exec") is not None:
-        return {"exec": _exec(kind, probe["exec"])}
+        return {"exec": _exec(pod, kind, probe["exec"])}
     if probe.get("httpGet") is not None:
         return {"http": _http(pod, kind, probe["httpGet"])}
     if probe.get("tcpSocket") is not None:
@@ -116,8 +120,12 @@ def _handler(pod: Pod, kind: str, probe: Mapping[str, Any]) -> dict[str, Any]:
     raise _refused(kind, "has none of exec, httpGet, tcpSocket and grpc; SaladCloud has no other kind")
 
 
-def _exec(kind: str, action: Mapping[str, Any]) -> dict[str, Any]:
-    command = list(action.get("command") or [])
+def _exec(pod: Pod, kind: str, action: Mapping[str, Any]) -> dict[str, Any]:
+    # A kubelet expands references here too, but knows only the values that the container itself writes.
+    variables = {
+        entry.get("name", ""): entry.get("value") or "" for entry in pod_fields.container(pod).get("env") or []
+    }
+    command = [expand(item, variables) for item in action.get("command") or []]
     if not 1 <= len(command) <= GREATEST_COMMAND_ITEM_COUNT:
         raise _refused(
             kind, f"has a command of {len(command)} items; SaladCloud takes 1 to {GREATEST_COMMAND_ITEM_COUNT}"
@@ -133,6 +141,9 @@ def _http(pod: Pod, kind: str, action: Mapping[str, Any]) -> dict[str, Any]:
     if not path.startswith("/"):
         path = "/" + path
     _refuse_text(kind, "path", path, PATH_LIMIT_IN_CHARS)
+    scheme = action.get("scheme") or "HTTP"
+    if scheme not in _SCHEMES:
+        raise _refused(kind, f"has the scheme {scheme}; SaladCloud knows {' and '.join(_SCHEMES)}")
     headers = [
         {"name": header.get("name", ""), "value": header.get("value", "")} for header in action.get("httpHeaders") or []
     ]
@@ -144,7 +155,7 @@ def _http(pod: Pod, kind: str, action: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "path": path,
         "port": _port(pod, kind, action),
-        "scheme": "https" if action.get("scheme") == "HTTPS" else "http",
+        "scheme": scheme.lower(),
         "headers": headers or [_NEUTRAL_HEADER],
     }
 

@@ -15,8 +15,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from virtual_kubelet_salad.errors import Blocked
-from virtual_kubelet_salad.kubelet.provider import Inputs, Notice, Pod
+from virtual_kubelet_salad.kubelet.provider import Inputs, Notice, Pod, UnfitSource
 from virtual_kubelet_salad.saladcloud import pod_fields, registry_match
 from virtual_kubelet_salad.saladcloud.text_limits import problem_of
 
@@ -41,7 +40,7 @@ def secret_names(pod: Pod) -> tuple[str, ...]:
 
 def authentication(pod: Pod, image: str, inputs: Inputs, attempt: int, tell: list[Notice]) -> Authentication | None:
     """The credentials for this attempt: of several that match, each attempt takes the next. None: pull anonymously.
-    Raises `Blocked`.
+    Raises `UnfitSource`.
     """
     names = secret_names(pod)
     entries: list[tuple[str, Authentication]] = []
@@ -65,7 +64,7 @@ def authentication(pod: Pod, image: str, inputs: Inputs, attempt: int, tell: lis
 def _entries(name: str, secret: Mapping[str, Any] | None, image: str) -> list[tuple[str, Authentication]]:
     """What one secret offers: pairs of a registry and its credentials."""
     if secret is None:
-        raise Blocked(_REASON, f"The image pull secret {name} does not exist")
+        raise UnfitSource(_REASON, f"The image pull secret {name} does not exist")
     data: Mapping[str, str] = secret.get("data") or {}
     for key, kind in _DOCKER_CONFIG_KEYS.items():
         if secret.get("type") == kind or (key in data and secret.get("type") not in _DOCKER_CONFIG_KEYS.values()):
@@ -74,7 +73,9 @@ def _entries(name: str, secret: Mapping[str, Any] | None, image: str) -> list[tu
         if access_key in data and secret_key in data:
             pair = [_decoded(name, key, data[key]).strip() for key in (access_key, secret_key)]
             return _aws_entries(name, pair[0], pair[1], image)
-    raise Blocked(_REASON, f"The image pull secret {name} holds neither a docker configuration nor a pair of AWS keys")
+    raise UnfitSource(
+        _REASON, f"The image pull secret {name} holds neither a docker configuration nor a pair of AWS keys"
+    )
 
 
 def _aws_entries(name: str, access_key: str, secret_key: str, image: str) -> list[tuple[str, Authentication]]:
@@ -85,7 +86,7 @@ def _aws_entries(name: str, access_key: str, secret_key: str, image: str) -> lis
 
 
 def _docker_entries(name: str, key: str, text: str, image: str) -> list[tuple[str, Authentication]]:
-    malformed = Blocked(
+    malformed = UnfitSource(
         _REASON, f"The image pull secret {name} has no well-formed docker configuration under its key {key}"
     )
     try:
@@ -111,7 +112,7 @@ def _docker_authentication(name: str, entry: Mapping[str, Any], image: str) -> A
     if entry.get("auth"):
         username, password = _decoded_pair(name, entry["auth"])
     if not isinstance(username, str) or not isinstance(password, str):
-        raise Blocked(
+        raise UnfitSource(
             _REASON,
             f"The image pull secret {name} has an entry without user name and password for "
             f"{registry_match.host_of(image)}",
@@ -122,7 +123,7 @@ def _docker_authentication(name: str, entry: Mapping[str, Any], image: str) -> A
         if kind:
             key = password if username == _GOOGLE_KEY_USER else _decoded(name, username, password)
             if not 1 <= len(key) <= CREDENTIAL_LIMIT_IN_CHARS:
-                raise Blocked(_REASON, f"The service key in the image pull secret {name} has {len(key)} characters")
+                raise UnfitSource(_REASON, f"The service key in the image pull secret {name} has {len(key)} characters")
             return {kind: {"service_key": key}}
     return {"basic": _checked(name, {"username": username, "password": password})}
 
@@ -139,7 +140,7 @@ def _checked(name: str, credentials: dict[str, str]) -> dict[str, str]:
     for part, text in credentials.items():
         problem = problem_of(text, CREDENTIAL_LIMIT_IN_CHARS)
         if problem:
-            raise Blocked(
+            raise UnfitSource(
                 _REASON, f"The {part} in the image pull secret {name} {problem}, which SaladCloud does not take"
             )
     return credentials
@@ -149,7 +150,9 @@ def _decoded_pair(name: str, auth: object) -> tuple[str, str]:
     """User name and password out of the `auth` field of an entry."""
     username, colon, password = _decoded(name, "auth", auth).partition(":")
     if not colon:
-        raise Blocked(_REASON, f"The image pull secret {name} has an auth field that is not base64 of user:password")
+        raise UnfitSource(
+            _REASON, f"The image pull secret {name} has an auth field that is not base64 of user:password"
+        )
     return username, password
 
 
@@ -159,4 +162,4 @@ def _decoded(name: str, key: str, value: object) -> str:
         text = str(value).strip()
         return base64.b64decode(text + "=" * (-len(text) % 4), validate=True).decode()
     except (binascii.Error, ValueError):
-        raise Blocked(_REASON, f"The image pull secret {name} has a {key} that is not base64 of a text") from None
+        raise UnfitSource(_REASON, f"The image pull secret {name} has a {key} that is not base64 of a text") from None

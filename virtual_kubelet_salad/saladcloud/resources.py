@@ -15,7 +15,7 @@ from virtual_kubelet_salad.errors import Refused
 from virtual_kubelet_salad.kubelet.provider import Pod
 from virtual_kubelet_salad.runtime import quantity
 from virtual_kubelet_salad.runtime.quantity import GIBIBYTE_IN_BYTES, MEBIBYTE_IN_BYTES
-from virtual_kubelet_salad.saladcloud import pod_fields
+from virtual_kubelet_salad.saladcloud import pod_annotations, pod_fields
 
 CPU_RANGE_IN_CORES = (1, 1024)
 # The API counts memory in MB and means MiB: 1024 is its 1 GiB.
@@ -27,6 +27,8 @@ GPU_RESOURCE = "nvidia.com/gpu"
 # SaladCloud's largest cluster of GPUs.
 GREATEST_GPU_COUNT = 512
 SHARED_MEMORY_PATH = "/dev/shm"
+
+OTHER_RESOURCES_OPT_OUT = "resources"
 
 _OFFERED = ("cpu", "memory", "ephemeral-storage", GPU_RESOURCE)
 
@@ -55,12 +57,17 @@ class Sizes:
 def sizes(pod: Pod) -> Sizes:
     """The sizes that a pod states. Raises `Refused`."""
     stated = _stated(pod)
-    _refuse_unknown(stated)
+    unknown = unknown_names(pod)
+    if unknown and OTHER_RESOURCES_OPT_OUT not in pod_annotations.ignored_words(pod):
+        raise Refused(
+            "InvalidResources",
+            f"SaladCloud offers {', '.join(_OFFERED)}, but no {', '.join(unknown)}. To run the pod without it, "
+            f'annotate it with {pod_annotations.IGNORE_UNSUPPORTED}: "{OTHER_RESOURCES_OPT_OUT}"',
+        )
     cpu = quantity.ceil_to(stated.get("cpu", Fraction(0)))
     memory_in_gib = quantity.ceil_to(stated.get("memory", Fraction(0)), GIBIBYTE_IN_BYTES)
     memory_in_mib = _fitted("memory", memory_in_gib * 1024, MEMORY_RANGE_IN_MIB, "MiB")
     storage: int | None = None
-    # The API server keeps a stated 0; it asks for nothing.
     if stated.get("ephemeral-storage"):
         storage = _fitted(
             "ephemeral-storage", quantity.ceil_to(stated["ephemeral-storage"]), STORAGE_RANGE_IN_BYTES, "bytes"
@@ -74,16 +81,21 @@ def sizes(pod: Pod) -> Sizes:
     )
 
 
+def unknown_names(pod: Pod) -> list[str]:
+    """Resources that the pod asks for and SaladCloud does not have. Raises `Refused` for an amount that is none."""
+    return sorted(name for name, amount in _stated(pod).items() if amount and name not in _OFFERED)
+
+
 def _stated(pod: Pod) -> dict[str, Fraction]:
     """Each resource by name: the container's request, else its limit, else the pod's own request, else the pod's own
-    limit.
+    limit. An amount of 0 asks for nothing, so the next one counts.
     """
     stated: dict[str, Fraction] = {}
     for owner in (pod_fields.container(pod), pod_fields.spec(pod)):
         resources: Mapping[str, Any] = owner.get("resources") or {}
         for kind in ("requests", "limits"):
             for name, value in (resources.get(kind) or {}).items():
-                if name not in stated:
+                if not stated.get(name):
                     stated[name] = _parsed(name, value)
     return stated
 
@@ -96,12 +108,6 @@ def _parsed(name: str, value: object) -> Fraction:
     if amount < 0:
         raise Refused("InvalidResources", f"The amount of {name} is negative")
     return amount
-
-
-def _refuse_unknown(stated: Mapping[str, Fraction]) -> None:
-    unknown = sorted(name for name, amount in stated.items() if amount and name not in _OFFERED)
-    if unknown:
-        raise Refused("InvalidResources", f"SaladCloud offers {', '.join(_OFFERED)}, but no {', '.join(unknown)}")
 
 
 def _fitted(name: str, amount: int, offered: tuple[int, int], unit: str) -> int:
@@ -124,7 +130,7 @@ def _gpus(amount: Fraction) -> int:
 
 def _shared_memory_in_mib(pod: Pod, memory_in_mib: int) -> int | None:
     """The size of the emptyDir mounted at /dev/shm; without a limit of its own it is bounded by the memory, as on any
-    node.
+    node. One of huge pages is none.
     """
     mounted = {
         mount.get("name")
@@ -132,8 +138,9 @@ def _shared_memory_in_mib(pod: Pod, memory_in_mib: int) -> int | None:
         if str(mount.get("mountPath", "")).rstrip("/") == SHARED_MEMORY_PATH
     }
     for volume in pod_fields.spec(pod).get("volumes") or []:
-        if volume.get("name") in mounted and volume.get("emptyDir") is not None:
-            limit = volume["emptyDir"].get("sizeLimit")
+        empty_dir = volume.get("emptyDir")
+        if volume.get("name") in mounted and empty_dir is not None and empty_dir.get("medium") in (None, "", "Memory"):
+            limit = empty_dir.get("sizeLimit")
             if limit is None:
                 return memory_in_mib
             size_in_mib = quantity.ceil_to(_parsed("shared memory", limit), MEBIBYTE_IN_BYTES)
