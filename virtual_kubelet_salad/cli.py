@@ -59,4 +59,34 @@ def _sandbox(arguments: Sequence[str]) -> int:
     return sandbox(arguments)
 
 
-_SUBCOMMANDS: dict[str, Callable[[Sequence[str]], int]] = {"sandbox": _sandbox}
+def _render(arguments: Sequence[str]) -> int:
+    from virtual_kubelet_salad.commands.render import main as render
+
+    return render(arguments)
+
+
+def _gpu_classes(arguments: Sequence[str]) -> int:
+    from virtual_kubelet_salad.commands.gpu_classes import main as gpu_classes
+
+    return gpu_classes(arguments)
+
+
+def _check(arguments: Sequence[str]) -> int:
+    from virtual_kubelet_salad.commands.check import main as check
+
+    return check(arguments)
+
+
+def _cleanup(arguments: Sequence[str]) -> int:
+    from virtual_kubelet_salad.commands.cleanup import main as cleanup
+
+    return cleanup(arguments)
+
+
+_SUBCOMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
+    "check": _check,
+    "cleanup": _cleanup,
+    "gpu-classes": _gpu_classes,
+    "render": _render,
+    "sandbox": _sandbox,
+}

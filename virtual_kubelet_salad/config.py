@@ -102,10 +102,24 @@ def load(argv: Sequence[str], environ: Mapping[str, str] = os.environ, *, subcom
 
 
 def parse_options(
-    options: Sequence[Option], argv: Sequence[str], environ: Mapping[str, str], *, program: str, description: str
+    options: Sequence[Option],
+    argv: Sequence[str],
+    environ: Mapping[str, str],
+    *,
+    program: str,
+    description: str,
+    needs_key: bool = True,
 ) -> dict[str, Any]:
-    """The values of another table of options, by field; raises `ConfigProblems`."""
+    """The values of another table of options, by field; raises `ConfigProblems`.
+
+    A table that has the options of the API key gets an `ApiKeySource` as `api_key` in their place; None when there is
+    no key and `needs_key` is false.
+    """
     values, problems = _read_options(options, argv, environ, program, description, frozenset())
+    if any(option.field == "sce_api_key" for option in options):
+        key, path = values.pop("sce_api_key", None), values.pop("sce_api_key_file", None)
+        is_given = key is not None or path is not None
+        values["api_key"] = _api_key_source(key, path, problems) if needs_key or is_given else None
     if problems:
         raise ConfigProblems(problems)
     return values
@@ -148,22 +162,29 @@ def _read_options(
     problems.extend(_unknown_arguments(unknown, options, subcommands))
     values: dict[str, Any] = {}
     for option in options:
-        text: str | None = getattr(namespace, option.field)
+        given: str | list[str] | None = getattr(namespace, option.field)
+        one = given if given is not None else option.default
+        texts = one if isinstance(one, list) else [] if one is None else [one]
         name = f"{option.flag} ({option.environment_variable})"
-        if text is None:
-            text = option.default
-        if text is None:
-            if option.required:
-                problems.append(f"{name}: is required")
-            values[option.field] = None
-        elif text == _NO_VALUE:
-            problems.append(f"{name}: needs a value")
-        else:
+        parsed = []
+        for text in texts:
             try:
-                values[option.field] = option.parse(text)
+                parsed.append(_checked(option, text))
             except BadValue as bad:
                 problems.append(f"{name}: {bad}")
+        if option.required and not texts:
+            problems.append(f"{name}: is required")
+        if option.is_repeatable:
+            values[option.field] = tuple(parsed)
+        elif len(parsed) == len(texts):
+            values[option.field] = parsed[0] if parsed else None
     return values, list(dict.fromkeys(problems))
+
+
+def _checked(option: Option, text: str) -> Any:
+    if text == _NO_VALUE:
+        raise BadValue("needs a value")
+    return option.parse(text)
 
 
 def _unknown_arguments(unknown: Sequence[str], options: Sequence[Option], subcommands: frozenset[str]) -> list[str]:
@@ -246,8 +267,13 @@ class _Parser(configargparse.ArgumentParser):  # type: ignore[misc]
         const = "true" if option.is_switch else _NO_VALUE
         common: dict[str, Any] = {"dest": option.field, "nargs": "?", "metavar": option.metavar, "default": None}
         self.add_argument(
-            option.flag, const=const, env_var=option.environment_variable, is_config_file_arg=option is CONFIG_FILE,
-            help=_help(option).replace("%", "%%"), **common,
+            *filter(None, (option.flag, option.short)),
+            const=const,
+            env_var=option.environment_variable,
+            is_config_file_arg=option is CONFIG_FILE,
+            action="append" if option.is_repeatable else "store",
+            help=_help(option).replace("%", "%%"),
+            **common,
         )
         if option.hidden_alias:
             self.add_argument(option.hidden_alias, const=const, help=configargparse.SUPPRESS, **common)

@@ -1,4 +1,4 @@
-"""The one table of the daemon's options; parser, `--help`, README and the check of each value are made from it.
+"""The tables of the options, one per command; parser, `--help`, README and the check of each value are made from them.
 
 The field of `config.Config` that holds an option's value is the flag without its dashes. Names and variables that the
 Go kubelet for SaladCloud already had are kept. Pure data: nothing here parses.
@@ -27,6 +27,10 @@ class Option:
     hidden_alias: str = ""
     negative: str = ""
     """The flag that switches this one off."""
+    short: str = ""
+    """The flag in one letter."""
+    is_repeatable: bool = False
+    """It may be given several times; its value is the tuple of all that were given."""
 
     @property
     def field(self) -> str:
@@ -159,17 +163,17 @@ DAEMON_OPTIONS: tuple[Option, ...] = (
     ),
     Option(
         "--kubelet-port", "PORT", values.whole_number(0, 65535), "10250",
-        "port that the Node announces for the kubelet API, which this version does not serve",
+        "port of the kubelet API (HTTPS), which the Node announces; 0: any free one",
     ),
     Option("--node-ip", "IP", values.ip_address, None, "address of the Node; none: the pod's own address"),
     Option(
         "--tls-cert-file", "FILE", values.readable_file, None,
-        "certificate of the kubelet API, which this version does not serve",
+        "certificate of the kubelet API, read again when it changes; none: one that signs itself",
     ),
     Option("--tls-private-key-file", "FILE", values.readable_file, None, "private key of that certificate"),
     Option(
         "--rotate-server-certificates", "BOOL", values.switch, "false",
-        "get the certificate of the kubelet API from the cluster; without effect in this version",
+        "get the certificate of the kubelet API from the cluster; somebody must approve each request",
     ),
     Option(
         "--log-level", "LEVEL", values.log_level, "info", "debug, info, warning or error",
@@ -178,12 +182,124 @@ DAEMON_OPTIONS: tuple[Option, ...] = (
     Option("--log-format", "FORMAT", values.one_of("text", "json"), "text", "text or json"),
 )
 
+_BY_FLAG = {option.flag: option for option in DAEMON_OPTIONS}
+
+
+def _as_the_daemon(flag: str, **changes: Any) -> Option:
+    """The daemon's option, for a command that shares it."""
+    return dataclasses.replace(_BY_FLAG[flag], **changes)
+
+
+RENDER_OPTIONS: tuple[Option, ...] = (
+    Option(
+        "--filename", "FILE", values.readable_input, None,
+        "YAML file with the Pods, or the workloads whose pods are to be shown; `-`: standard input",
+        short="-f", is_repeatable=True, required=True,
+    ),
+    Option(
+        "--output", "FORMAT", values.one_of("text", "json", "yaml"), "text", "text, json or yaml", short="-o",
+    ),
+    Option(
+        "--sources", "FILE", values.readable_file, None,
+        "YAML file with Secrets, ConfigMaps and ServiceAccounts that the pods use", is_repeatable=True,
+    ),
+    Option(
+        "--set-secret", "NAMESPACE/NAME/KEY=VALUE", values.secret_value, None,
+        "value of one key of a Secret, as text; `ps` shows flags, so prefer a made-up one", is_repeatable=True,
+    ),
+    Option(
+        "--gpu-catalog", "FILE", values.readable_file, None,
+        "GPU classes and prices, as `gpu-classes --output json` prints them; none: SaladCloud is asked, with a key",
+    ),
+    Option(
+        "--namespace", "NAMESPACE", values.namespace, "default", "namespace of objects that name none", short="-n",
+    ),
+    _as_the_daemon(
+        "--kubeconfig", meaning="the cluster whose Secrets and ConfigMaps are used; none: only what is given here",
+    ),
+    _as_the_daemon("--sce-api-key", meaning="SaladCloud API key, to ask for the GPU classes"),
+    _as_the_daemon("--sce-api-key-file", meaning="file with the SaladCloud API key"),
+    _as_the_daemon("--sce-organization-name", required=False),
+    _as_the_daemon("--sce-api-url"),
+    _as_the_daemon("--nodename", meaning="name of the Node that the pods would be bound to"),
+    _as_the_daemon("--node-ip", meaning="address of that Node; none: a placeholder"),
+    _as_the_daemon(
+        "--cluster-id",
+        meaning="name of the cluster; none: the UID of the namespace kube-system, without a cluster a placeholder",
+    ),
+    _as_the_daemon("--default-priority"),
+    _as_the_daemon("--max-price-per-hour"),
+    _as_the_daemon("--namespaces"),
+)
+
+GPU_CLASSES_OPTIONS: tuple[Option, ...] = (
+    Option("--output", "FORMAT", values.one_of("text", "json"), "text", "text (a table) or json", short="-o"),
+    _as_the_daemon("--sce-api-key"),
+    _as_the_daemon("--sce-api-key-file"),
+    _as_the_daemon("--sce-organization-name"),
+    _as_the_daemon("--sce-api-url"),
+)
+
+# How the daemon that a command is about reaches both sides: with these it takes the daemon's own flags and variables.
+_AS_THE_DAEMON_REACHES: tuple[Option, ...] = tuple(
+    map(
+        _as_the_daemon,
+        (
+            "--sce-api-key",
+            "--sce-api-key-file",
+            "--sce-organization-name",
+            "--sce-project-name",
+            "--sce-api-url",
+            "--salad-list-limit",
+        ),
+    )
+)
+
+CLEANUP_OPTIONS: tuple[Option, ...] = (
+    Option("--dry-run", "BOOL", values.switch, "false", "only say what would be done"),
+    Option(
+        "--node", "NAME", values.node_name, "saladcloud-node", "name of the Node",
+        variable="SALAD_VK_NODE_NAME", hidden_alias="--nodename",
+    ),
+    _as_the_daemon(
+        "--cluster-id",
+        meaning="name of the cluster at SaladCloud; none: the UID of the namespace kube-system. Required without a "
+        "cluster",
+    ),
+    Option(
+        "--without-cluster", "BOOL", values.switch, "false",
+        "the cluster is lost: delete what the owner records in the container groups name, and ask no API server. So it "
+        "is as well when there is a cluster id, no kubeconfig, and this is no pod",
+    ),
+    Option(
+        "--force", "BOOL", values.switch, "false",
+        "take the leader's lease from a daemon that still runs, and keep it away for 5 minutes",
+    ),
+    Option("--timeout", "TIME", values.duration(1, 86_400), "15m", "how long it may take; then it says what is left"),
+    _as_the_daemon("--kubeconfig"),
+    *_AS_THE_DAEMON_REACHES,
+    _as_the_daemon("--sce-rate-limit"),
+    _as_the_daemon("--create-settle"),
+    _as_the_daemon("--log-level", default="warning"),
+    _as_the_daemon("--log-format"),
+)
+
+CHECK_OPTIONS: tuple[Option, ...] = (
+    _as_the_daemon("--nodename"),
+    _as_the_daemon("--kubeconfig"),
+    *_AS_THE_DAEMON_REACHES,
+    _as_the_daemon("--cluster-id"),
+    _as_the_daemon("--log-level", default="warning"),
+    _as_the_daemon("--log-format"),
+)
+
 
 def flag_table_markdown(options: Sequence[Option] = DAEMON_OPTIONS) -> str:
     """README's table of the flags."""
     lines = ["| flag | variable | default | meaning |", "|---|---|---|---|"]
     for option in options:
-        flag = f"`{option.flag}`" if option.is_switch else f"`{option.flag} {option.metavar}`"
+        names = " ".join(filter(None, (option.short, option.flag)))
+        flag = f"`{names}`" if option.is_switch else f"`{names} {option.metavar}`"
         is_literal = not (option.required or option.is_switch or option.default is None)
         default = f"`{option.shown_default}`" if is_literal else option.shown_default
         lines.append(f"| {flag} | `{option.environment_variable}` | {default} | {option.meaning} |")

@@ -24,6 +24,8 @@ _QUALIFIED_NAME = re.compile(r"([a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?/)?[A-Za-z0-
 _QUANTITY = re.compile(r"(\d+(\.\d*)?|\.\d+)([numkMGTPE]|[KMGTPE]i|[eE][+-]?\d+)?")
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h)?")
 _SECONDS_PER_UNIT = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+# Namespace, Secret, key: each as the API server takes it, as far as that tells them apart.
+_SECRET_KEY = re.compile(r"([a-z0-9-]{1,63})/([a-z0-9.-]{1,253})/([A-Za-z0-9._-]{1,253})")
 _VISIBLE_ASCII = re.compile(r"[\x21-\x7e]+")
 _TRUE_WORDS = frozenset({"true", "yes", "on", "1"})
 _FALSE_WORDS = frozenset({"false", "no", "off", "0"})
@@ -125,6 +127,32 @@ def namespaces(text: str) -> tuple[str, ...]:
     return names
 
 
+def namespace(text: str) -> str:
+    if not _DNS_LABEL.fullmatch(text):
+        raise BadValue("must be the name of a namespace")
+    return text
+
+
+class SecretValue(NamedTuple):
+    """One key of a Secret."""
+
+    namespace: str
+    name: str
+    key: str
+    value: str
+
+    def __repr__(self) -> str:
+        return f"SecretValue({self.namespace}/{self.name}/{self.key})"
+
+
+def secret_value(text: str) -> SecretValue:
+    place, equals, value = text.partition("=")
+    match = _SECRET_KEY.fullmatch(place)
+    if not equals or match is None:
+        raise BadValue("must be NAMESPACE/NAME/KEY=VALUE")
+    return SecretValue(match[1], match[2], match[3], value)
+
+
 def capacity(text: str) -> tuple[tuple[str, str], ...]:
     """Pairs of resource name and quantity, in the order given."""
     pairs = [tuple(part.strip() for part in item.partition("=")[::2]) for item in text.split(",")]
@@ -194,6 +222,11 @@ def readable_file(text: str) -> str:
         raise BadValue(f"must name a file that can be read ({error.strerror})") from None
     except ValueError:
         raise BadValue("must name a file that can be read") from None
+
+
+def readable_input(text: str) -> str:
+    """A file, or `-` for the standard input."""
+    return text if text == "-" else readable_file(text)
 
 
 def kubeconfig(text: str) -> str:
