@@ -7,10 +7,13 @@ are found at once; releases itself after 10 minutes, so a true mass event is onl
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable
 
 from virtual_kubelet_salad.runtime.clock import Clock
+
+log = logging.getLogger(__name__)
 
 HOLD_SECONDS = 600.0
 FEWEST = 10
@@ -44,8 +47,22 @@ class Brake:
                 return True
             self._names = names
             self._engaged_until = now + HOLD_SECONDS
-        self._on_engage(f"{len(fresh)} of {total} {what} at once: held for {HOLD_SECONDS / 60:.0f} minutes")
+        text = f"{len(fresh)} of {total} {what} at once: held for {HOLD_SECONDS / 60:.0f} minutes"
+        log.error("brake engaged: %s", text)
+        self._on_engage(text)
         return False
+
+    @property
+    def remembers(self) -> bool:
+        """Whether there are names that were held, or let through after it."""
+        with self._lock:
+            return bool(self._names or self._released_for)
+
+    def came_back(self, names: frozenset[str]) -> None:
+        """These are as they should be: were they vanished or orphaned again, that would be another event."""
+        with self._lock:
+            self._names -= names
+            self._released_for -= names
 
     def is_engaged(self) -> bool:
         with self._lock:

@@ -11,7 +11,7 @@ import hashlib
 from typing import Any
 
 from virtual_kubelet_salad.kubelet import pods
-from virtual_kubelet_salad.kubelet.provider import Owner, Pod, Provider
+from virtual_kubelet_salad.kubelet.provider import Identity, Owner, Pod, Provider
 
 # No pod gets near it (an attempt lasts minutes); a larger number in the annotation is somebody's typing.
 GREATEST_ATTEMPT = 9_999
@@ -58,20 +58,43 @@ class Claims:
             return Claim(True, attempt, name, is_elsewhere=True)
         return Claim(True, attempt, name, is_doubtful=written != attempt or located != name)
 
+    def latest_names(self, pod: Pod, most: int) -> tuple[str, ...]:
+        """The computed names of the latest attempts that may have run, newest last; also of a pod that was let go,
+        whose annotations tell its last attempt. Empty: it never had a workload here.
+        """
+        identity = self._provider.identity
+        annotations = pods.annotations_of(pod)
+        seen = self._provider.newest_attempt(pods.uid(pod))
+        written = _parse_attempt(annotations.get(identity.attempt_annotation))
+        if written is None and seen is None and identity.finalizer not in (pods.metadata(pod).get("finalizers") or []):
+            return ()
+        newest = max(written or 0, seen or 0)
+        return tuple(self.name(pod, attempt) for attempt in range(max(0, newest - most + 1), newest + 1))
+
+    def lies_here(self, pod: Pod) -> bool | None:
+        """Whether its claim names the place that we serve; None when it holds none, or one that names no place."""
+        identity = self._provider.identity
+        if identity.finalizer not in (pods.metadata(pod).get("finalizers") or []):
+            return None
+        try:
+            located = self._provider.name_at(pods.annotations_of(pod).get(identity.claim_annotation, ""))
+        except ValueError:
+            return None
+        return located is not None
+
     def name(self, pod: Pod, attempt: int) -> str:
         return self._provider.workload_name(self._cluster_id, pods.name(pod), pods.uid(pod), attempt)
 
     def owner(self, pod: Pod, attempt: int) -> Owner:
-        """The owner record of an attempt of this pod as it is written now."""
-        return Owner(
-            cluster_id=self._cluster_id,
-            node=self._node_name,
-            namespace=pods.namespace(pod),
-            pod=pods.name(pod),
-            uid=pods.uid(pod),
-            attempt=attempt,
-            image_hash=image_hash(pod),
-        )
+        return owner_of(pod, self._cluster_id, self._node_name, attempt)
+
+    def made(self, name: str, owner: Owner | None) -> bool:
+        """Whether this node has made the workload of that name. A copy that somebody has made of one carries its record
+        too, but not the name that is computed from it.
+        """
+        if owner is None or (owner.cluster_id, owner.node) != (self._cluster_id, self._node_name):
+            return False
+        return name == self._provider.workload_name(owner.cluster_id, owner.pod, owner.uid, owner.attempt)
 
     def is_own(self, owner: Owner | bool, pod: Pod, attempt: int) -> bool:
         """Whether an owner record names exactly this attempt of this pod."""
@@ -95,6 +118,26 @@ class Claims:
     def release_patch(self) -> dict[str, Any]:
         """Metadata that takes our finalizer away; the annotations stay, they tell where the logs are."""
         return {"$deleteFromPrimitiveList/finalizers": [self._provider.identity.finalizer]}
+
+
+def owner_of(pod: Pod, cluster_id: str, node_name: str, attempt: int) -> Owner:
+    """The owner record of an attempt of this pod as it is written now."""
+    return Owner(
+        cluster_id=cluster_id,
+        node=node_name,
+        namespace=pods.namespace(pod),
+        pod=pods.name(pod),
+        uid=pods.uid(pod),
+        attempt=attempt,
+        image_hash=image_hash(pod),
+    )
+
+
+def claimed_attempt(pod: Pod, identity: Identity) -> int:
+    """The attempt that the pod's claim names; 0 without a claim."""
+    if identity.finalizer not in (pods.metadata(pod).get("finalizers") or []):
+        return 0
+    return _parse_attempt(pods.annotations_of(pod).get(identity.attempt_annotation)) or 0
 
 
 def image_hash(pod: Pod) -> str:

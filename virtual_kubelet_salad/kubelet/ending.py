@@ -15,6 +15,8 @@ from virtual_kubelet_salad.kubelet.services import Services
 # A delete is accepted, not done: how long until the cloud is asked whether it is, and until the delete is sent again.
 DELETE_CONFIRM_SECONDS = 1.0
 DELETE_AGAIN_SECONDS = 30.0
+# The API server takes a delete and answers "another pod" for none; that the object goes is seen soon.
+REMOVE_AGAIN_SECONDS = 30.0
 # Between two questions whether it is gone.
 ASK_AGAIN_SECONDS = 10.0
 
@@ -89,11 +91,12 @@ class Ending:
 
     def remove(self, pod: Pod, memory: Memory) -> Result:
         """The pod's object goes now; finalizers (ours, or others') may still keep it."""
-        if memory.is_removed:
+        if memory.is_removed and pods.metadata(pod).get("deletionGracePeriodSeconds") == 0:
             return Result("settled", "others' finalizers keep it")
+        # Also when it was sent before: an object that does not show it has not seen it.
         self._on.api.delete_pod(pods.namespace(pod), pods.name(pod), pods.uid(pod), grace_seconds=0)
         memory.is_removed = True
-        return Result("removed", "removed from the API server", AT_ONCE if self._holds(pod) else None)
+        return Result("removed", "removed from the API server", AT_ONCE if self._holds(pod) else REMOVE_AGAIN_SECONDS)
 
     def _release(self, pod: Pod, why: str, memory: Memory) -> Result:
         """The last thing done for a pod: without our finalizer its object may disappear."""

@@ -19,6 +19,8 @@ from virtual_kubelet_salad.kubelet.starting import Starting
 # fails after 10.
 STOPPED_RETRY_SECONDS = (300.0, 300.0, 600.0, 1200.0, 3600.0)
 STOPPED_FAILS_SECONDS = (600.0,)
+# One that the cloud has stopped: the provider lets one start through for all of them together.
+STOPPED_BY_CLOUD_RETRY_SECONDS = (300.0,)
 # Start was asked for a workload that had never run; the state follows within a poll or two.
 START_CONFIRM_SECONDS = (0.0, 15.0, 30.0, 60.0, 300.0, 600.0)
 UPDATE_RETRY_SECONDS = (0.0, 15.0, 30.0, 60.0, 300.0, 600.0)
@@ -37,6 +39,7 @@ class Following:
         if workload.owner is not None and not self._on.claims.is_own(workload.owner, pod, claim.attempt):
             return self._starting.name_taken(pod, claim, memory)
         memory.saw()
+        self._tell_of_ignored_annotations(pod, memory)
         if workload.state is State.FAILED or pods.is_image_failed(pod):
             return self._give_up_attempt(pod, claim, workload, memory)
         deadline = self._seconds_to_deadline(pod)
@@ -48,6 +51,8 @@ class Following:
             return self._on.write(pod, wanted, "deadline exceeded", Notice("Normal", "DeadlineExceeded", text))
         if workload.state is State.STOPPED:
             return self._restart_stopped(pod, claim, workload, memory)
+        if workload.run is not None:
+            memory.runs(self._on.clock.monotonic())
         wanted = self._on.statuses.following(pod, self._on.clock.now(), workload)
         if status.differs(pod, wanted) or self._annotations_differ(pod, workload):
             return self._write_following(pod, wanted, workload)
@@ -56,8 +61,22 @@ class Following:
         times = [seconds for seconds in (workload.look_again_after, deadline) if seconds is not None]
         return Result("settled", workload.reason or workload.state.value, min(times, default=None))
 
+    def _tell_of_ignored_annotations(self, pod: Pod, memory: Memory) -> None:
+        """What was decided when the workload was created cannot be edited afterwards; an edit while the daemon was down
+        is not noticed.
+        """
+        written = pods.annotations_of(pod)
+        settled = {name: written[name] for name in self._on.provider.identity.settled_annotations if name in written}
+        before = memory.settled_annotations
+        memory.settled_annotations = settled
+        if before is not None and before != settled:
+            changed = sorted(name for name in {*before, *settled} if before.get(name) != settled.get(name))
+            noun = self._on.provider.identity.workload_noun
+            text = f"{', '.join(changed)}: the {noun} stays as it was created; delete the pod to have it as written"
+            self._on.tell(pod, Notice("Warning", "AnnotationIgnored", text))
+
     def _write_following(self, pod: Pod, wanted: dict[str, Any], workload: Workload) -> Result:
-        for notice in _changes(pod, workload):
+        for notice in _changes(pod, workload, self._on.provider.identity.address_annotation):
             self._on.tell(pod, notice)
         patch: dict[str, Any] = {"status": wanted}
         if workload.annotations:
@@ -83,19 +102,27 @@ class Following:
     def _restart_stopped(self, pod: Pod, claim: Claim, workload: Workload, memory: Memory) -> Result:
         """Somebody else stopped it, or it was never started."""
         now = self._on.clock.monotonic()
-        never_ran = not pods.has_started(pod)
+        policy = pods.restart_policy(pod)
+        was_stopped_by_cloud = pods.waiting_reason(pod) == self._on.provider.identity.stopped_by_cloud_reason
+        # What the cloud itself had stopped goes on as soon as the cloud does not say so any more.
+        is_resumed = was_stopped_by_cloud and not workload.is_stopped_by_cloud and policy != "Never"
+        starts_now = is_resumed or not pods.has_started(pod)
         delays: tuple[float, ...]
-        if never_ran:
+        if starts_now:
             delays = START_CONFIRM_SECONDS
-        elif pods.restart_policy(pod) == "Always" or (
-            pods.restart_policy(pod) == "OnFailure" and workload.is_stopped_by_cloud
-        ):
+        elif workload.is_stopped_by_cloud and policy != "Never":
+            delays = STOPPED_BY_CLOUD_RETRY_SECONDS
+        elif policy == "Always":
             delays = STOPPED_RETRY_SECONDS
         else:
             delays = STOPPED_FAILS_SECONDS
-        wait = memory.wait_for("stopped" if not never_ran else "start", now, delays)
+        memory.stopped("stopped", now, delays)
+        wait = memory.wait_for("start" if starts_now else "stopped", now, delays)
+        recovery = self._starting.recovery
+        if starts_now and memory.recovery is not recovery:
+            wait = 0.0
         if wait > 0.0:
-            if never_ran:
+            if starts_now:
                 return Result("waiting", "started; waiting for the cloud", wait)
             reason = workload.reason or "Stopped"
             wanted = self._on.statuses.waiting(pod, self._on.clock.now(), reason, workload.message)
@@ -112,9 +139,11 @@ class Following:
         try:
             self._on.provider.start(claim.name)
         except Blocked as obstacle:
+            memory.recovery = recovery
             return self._starting.show_obstacle(pod, obstacle, memory.not_before - now)
         except NotFound:
             return Result("waiting", "vanished before its start", AT_ONCE)
+        memory.recovery = recovery
         return Result("started", f"{claim.name} started", memory.not_before - now)
 
     def _update(self, pod: Pod, claim: Claim, memory: Memory) -> Result:
@@ -143,7 +172,7 @@ class Following:
         return float(seconds) - (self._on.clock.now() - started).total_seconds()
 
 
-def _changes(pod: Pod, workload: Workload) -> list[Notice]:
+def _changes(pod: Pod, workload: Workload, address_annotation: str) -> list[Notice]:
     """What has happened since the status was last written that an author wants to read."""
     notices = list(workload.notices)
     for ending in workload.endings:
@@ -163,6 +192,9 @@ def _changes(pod: Pod, workload: Workload) -> list[Notice]:
                 f"container {pods.container(pod).get('name', '')} started as {workload.run.container_id}",
             )
         )
+    address = workload.annotations.get(address_annotation)
+    if address and address != pods.annotations_of(pod).get(address_annotation):
+        notices.append(Notice("Normal", "AddressAssigned", f"the gateway's host name is {address}"))
     if workload.reason == "StartError" and pods.waiting_reason(pod) != "StartError":
         notices.append(Notice("Warning", "StartError", workload.message))
     return notices

@@ -17,8 +17,10 @@ from virtual_kubelet_salad.kube.client import ApiServer
 from virtual_kubelet_salad.kube.leader import format_micro_time
 from virtual_kubelet_salad.kubelet import node
 from virtual_kubelet_salad.kubelet.node import Facts, NodeSettings
+from virtual_kubelet_salad.kubelet.placement import Verdict
 from virtual_kubelet_salad.kubelet.provider import Identity
 from virtual_kubelet_salad.runtime.clock import Clock
+from virtual_kubelet_salad.runtime.trouble import Trouble
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +48,8 @@ class LeaseHeartbeat:
         self._on_node_missing = on_node_missing
         self._node_uid = ""
         self._renewed_at: float | None = None
+        self._read_trouble = Trouble(clock, log, f"node could not be read node={node_name}")
+        self._renew_trouble = Trouble(clock, log, f"lease was not renewed node={node_name}")
 
     def step(self) -> float:
         """Renews once; returns the seconds until the next renewal."""
@@ -58,13 +62,16 @@ class LeaseHeartbeat:
             self._on_node_missing()
             return LEASE_RETRY_SECONDS
         except Error as error:
-            log.warning("node could not be read node=%s reason=%s", self._node_name, error)
+            self._read_trouble.failed(error)
             uid = self._node_uid
+        else:
+            self._read_trouble.over()
         try:
             self._renew(uid)
         except Error as error:
-            log.warning("lease was not renewed node=%s reason=%s", self._node_name, error)
+            self._renew_trouble.failed(error)
             return LEASE_RETRY_SECONDS
+        self._renew_trouble.over()
         self._renewed_at = self._clock.monotonic()
         return self._interval_seconds
 
@@ -108,6 +115,8 @@ class NodeStatus:
     settings: NodeSettings
     identity: Identity
     facts: Callable[[], Facts]
+    judge: Callable[[Mapping[str, Any]], Verdict]
+    """Whether the right place is served, by the Node as it was read."""
     is_registered: threading.Event = dataclasses.field(default_factory=threading.Event)
     """Set once the Node has been there with our status."""
     node_uid: str = ""
@@ -115,6 +124,10 @@ class NodeStatus:
     """Type -> status as last written, for the metrics."""
     _written_at: float = float("-inf")
     _has_warned_of_provider_id: bool = False
+    _trouble: Trouble = dataclasses.field(init=False)
+
+    def __post_init__(self) -> None:
+        self._trouble = Trouble(self.clock, log, f"node status was not written node={self.settings.name}")
 
     def step(self) -> float:
         """Looks once, writes what differs; returns the seconds until the next look."""
@@ -122,14 +135,17 @@ class NodeStatus:
         try:
             self._reconcile(facts)
         except Error as error:
-            log.warning("node status was not written node=%s reason=%s", self.settings.name, error)
+            self._trouble.failed(error)
             return LEASE_RETRY_SECONDS
+        self._trouble.over()
         return STATUS_CHECK_SECONDS if facts.capacity is not None else NO_CAPACITY_CHECK_SECONDS
 
     def _reconcile(self, facts: Facts) -> None:
         try:
             present = self.api.get_node(self.settings.name)
+            facts = dataclasses.replace(facts, placement=self.judge(present))
         except NotFound:
+            facts = dataclasses.replace(facts, placement=self.judge({}))
             present = self._create(facts)
         self.node_uid = str(present.get("metadata", {}).get("uid", ""))
         patch = node.object_patch(present, self.settings, self.identity, facts)

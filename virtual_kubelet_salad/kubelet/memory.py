@@ -7,12 +7,15 @@ An entry lives as long as the pod and is touched only by the worker that holds t
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 
 # Two answers of "not found" are believed only this far apart: a list or a GET can be stale for some seconds after a
 # write.
 ABSENCE_SECONDS = 5.0
 # Answers further apart than this are two rows: anything may have happened between them.
 ROW_GAP_SECONDS = 60.0
+# After a run of this length an interruption is a new one; as a kubelet forgets a crash loop.
+LONG_RUN_SECONDS = 600.0
 # Who comes back exactly when told must not be sent away for the rounding of a sum of times.
 ROUNDING_SECONDS = 1e-6
 
@@ -45,6 +48,16 @@ class Memory:
     """How often the thing that waits for `not_before` was tried, for its backoff."""
     waits_for: str = ""
     """What `not_before` is about; a new subject starts a new backoff."""
+    recovery: object = None
+    """The latest recovery of the cloud when it last refused this pod a create or a start, or took its start."""
+    settled_annotations: Mapping[str, str] | None = None
+    """Those that cannot be changed any more, as they were when the workload of `attempt` was first seen."""
+    made_of: tuple[str, ...] = ()
+    """What the plan of the last create was made of; empty: not known."""
+    running_since: float | None = None
+    """Monotonic: since when its container has been seen running, as far as this process knows."""
+    refused: object = None
+    """What the cloud has refused for good: the same is not sent again."""
     is_removed: bool = False
     """The API server accepted the final delete of the pod."""
 
@@ -59,6 +72,7 @@ class Memory:
         """The claim of a new attempt is ours and nothing has been sent for it."""
         self.attempt, self.may_create, self.is_settled = attempt, True, True
         self.claiming, self.was_seen, self.is_name_used_up = None, False, False
+        self.settled_annotations = None
         self.absences.clear()
 
     def missed(self, name: str, now: float) -> None:
@@ -81,6 +95,23 @@ class Memory:
         if self.waits_for != subject:
             self.waits_for, self.tries, self.not_before = subject, 0, now + delays[0]
         return _rounded(self.not_before - now)
+
+    def runs(self, now: float) -> None:
+        """Its container was seen running."""
+        if self.running_since is None:
+            self.running_since = now
+
+    def stopped(self, subject: str, now: float, delays: tuple[float, ...]) -> None:
+        """It runs no more. After a long run the wait for `subject` starts over; after a short one it goes on growing,
+        counted from now.
+        """
+        if self.running_since is None:
+            return
+        if now - self.running_since >= LONG_RUN_SECONDS:
+            self.waits_for = ""
+        elif self.waits_for == subject:
+            self.not_before = now + delays[min(self.tries, len(delays) - 1)]
+        self.running_since = None
 
     def tried(self, now: float, delays: tuple[float, ...]) -> None:
         """The subject of the wait was tried; the next try waits longer."""

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any
 
+from virtual_kubelet_salad.kubelet.placement import Verdict
 from virtual_kubelet_salad.kubelet.pods import format_time
 from virtual_kubelet_salad.kubelet.provider import Capacity, Identity, Reachability
 from virtual_kubelet_salad.runtime import quantity
@@ -58,6 +59,8 @@ class Facts:
     """Workloads that this node's pods have."""
     pods_without_workload: int
     """Pods on the node that use none of the quota: DaemonSets', refused ones."""
+    placement: Verdict
+    """Whether the right place is served."""
     monotonic: float
     now: datetime.datetime
 
@@ -73,24 +76,32 @@ def labels(settings: NodeSettings) -> dict[str, str]:
     }
 
 
+def own_annotations(identity: Identity, facts: Facts) -> dict[str, str]:
+    """Those that are ours to write at this moment."""
+    record = facts.placement.record
+    return {} if record is None else {identity.place_annotation: record}
+
+
 def provider_id(settings: NodeSettings, identity: Identity) -> str:
     return f"{identity.name}://{settings.name}"
 
 
 def unreachable_taint(identity: Identity) -> Taint:
-    """Keeps new pods away while the cloud does not answer; running ones are left alone."""
+    """Keeps new pods away while the cloud does not answer for this node; running ones are left alone."""
     return Taint(f"{identity.name}.virtual-kubelet.io/{UNREACHABLE_TAINT_SUFFIX}", "", "NoSchedule")
 
 
-def is_cut_off(reachability: Reachability, monotonic: float) -> bool:
-    """Whether the cloud has been silent for long enough to say so."""
-    return not reachability.is_reachable and monotonic - reachability.since >= UNREACHABLE_AFTER_SECONDS
+def is_cut_off(facts: Facts) -> bool:
+    """Whether the cloud has been silent for long enough to say so, or is asked about the wrong place."""
+    reachability = facts.reachability
+    is_silent = not reachability.is_reachable and facts.monotonic - reachability.since >= UNREACHABLE_AFTER_SECONDS
+    return is_silent or bool(facts.placement.mismatch)
 
 
 def taints(settings: NodeSettings, identity: Identity, facts: Facts) -> list[dict[str, str]]:
     """The taints that are ours at this moment."""
     wanted = [settings.taint.as_dict()] if settings.taint else []
-    if is_cut_off(facts.reachability, facts.monotonic):
+    if is_cut_off(facts):
         wanted.append(unreachable_taint(identity).as_dict())
     return wanted
 
@@ -108,7 +119,11 @@ def new_node(settings: NodeSettings, identity: Identity, facts: Facts) -> dict[s
     return {
         "apiVersion": "v1",
         "kind": "Node",
-        "metadata": {"name": settings.name, "labels": labels(settings)},
+        "metadata": {
+            "name": settings.name,
+            "labels": labels(settings),
+            "annotations": own_annotations(identity, facts),
+        },
         "spec": {
             "taints": taints(settings, identity, facts),
             "providerID": provider_id(settings, identity),
@@ -119,10 +134,12 @@ def new_node(settings: NodeSettings, identity: Identity, facts: Facts) -> dict[s
 def object_patch(node: Mapping[str, Any], settings: NodeSettings, identity: Identity, facts: Facts) -> dict[str, Any]:
     """What must change outside the status so that our labels, taints and providerID are right; empty when nothing."""
     patch: dict[str, Any] = {}
-    present = (node.get("metadata") or {}).get("labels") or {}
-    missing = {key: value for key, value in labels(settings).items() if present.get(key) != value}
-    if missing:
-        patch["metadata"] = {"labels": missing}
+    metadata = node.get("metadata") or {}
+    for field, wanted_ones in (("labels", labels(settings)), ("annotations", own_annotations(identity, facts))):
+        present = metadata.get(field) or {}
+        missing = {key: value for key, value in wanted_ones.items() if present.get(key) != value}
+        if missing:
+            patch.setdefault("metadata", {})[field] = missing
     spec = node.get("spec") or {}
     ours = own_taint_keys(settings, identity)
     foreign = [taint for taint in spec.get("taints") or [] if (taint.get("key"), taint.get("effect")) not in ours]
@@ -212,7 +229,10 @@ def _scaled(workloads: int, idle_pods: int, largest: Mapping[str, int], settings
 
 def _conditions(node: Mapping[str, Any], identity: Identity, facts: Facts) -> list[dict[str, Any]]:
     reachability = facts.reachability
-    cut_off = is_cut_off(reachability, facts.monotonic)
+    cut_off = is_cut_off(facts)
+    reason, message = reachability.reason, reachability.message
+    if facts.placement.mismatch:
+        reason, message = identity.misplaced_reason, facts.placement.mismatch
     wanted = [
         ("Ready", "True", "KubeletReady", "the virtual kubelet is running"),
         ("MemoryPressure", "False", "KubeletHasSufficientMemory", "a virtual node has no memory of its own"),
@@ -222,8 +242,8 @@ def _conditions(node: Mapping[str, Any], identity: Identity, facts: Facts) -> li
         (
             identity.reachable_condition,
             "False" if cut_off else "True",
-            reachability.reason if cut_off else "Reachable",
-            reachability.message if cut_off else "the cloud answers",
+            reason if cut_off else "Reachable",
+            message if cut_off else "the cloud answers",
         ),
     ]
     moment = format_time(facts.now)

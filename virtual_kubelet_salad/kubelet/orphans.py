@@ -1,9 +1,9 @@
 """Finds workloads that no pod speaks for, and deletes them with proof.
 
-A workload is an orphan when its owner record names this cluster and node, two successful lists at least 30 s apart
-show it, the (fresh) pod cache does not know the UID, and a live GET of the pod says that it is gone or another. A
-left-over of an earlier attempt of a known pod is deleted on two sightings alike. Nothing else is ever deleted here.
-Runs on its own thread.
+A workload is an orphan when its owner record names this cluster and node, its name is the one computed from that
+record, two successful lists at least 30 s apart show it, the (fresh) pod cache does not know the UID, and a live GET of
+the pod says that it is gone or another. A left-over of an earlier attempt of a known pod is deleted on two sightings
+alike. Nothing else is ever deleted here. Runs on its own thread.
 """
 
 from __future__ import annotations
@@ -17,8 +17,10 @@ from virtual_kubelet_salad.kube.client import ApiServer
 from virtual_kubelet_salad.kubelet import pods
 from virtual_kubelet_salad.kubelet.brake import Brake
 from virtual_kubelet_salad.kubelet.claims import Claims
-from virtual_kubelet_salad.kubelet.provider import Owner, Provider, Snapshot
+from virtual_kubelet_salad.kubelet.provider import Owner, Provider
+from virtual_kubelet_salad.kubelet.vanishing import Vanishing
 from virtual_kubelet_salad.runtime.clock import Clock
+from virtual_kubelet_salad.runtime.trouble import Trouble
 
 log = logging.getLogger(__name__)
 
@@ -38,16 +40,19 @@ class OrphanSweep:
     provider: Provider
     claims: Claims
     brake: Brake
-    cluster_id: str
-    node_name: str
+    vanishing: Vanishing
     deleted: int = 0
     """How many orphans were deleted, for the metric."""
     _first_seen: dict[str, float] = dataclasses.field(default_factory=dict)
     _number: int = 0
-    _present: frozenset[str] = frozenset()
+    _trouble: Trouble = dataclasses.field(init=False)
+
+    def __post_init__(self) -> None:
+        self._trouble = Trouble(self.clock, log, "orphans are kept: could not ask")
 
     def step(self) -> float:
         """Looks at the latest list once; returns the seconds until the next look."""
+        self.vanishing.look()
         snapshot = self.provider.snapshot()
         if snapshot is None or snapshot.number == self._number or not self._cache_is_fresh():
             return STEP_SECONDS
@@ -55,26 +60,24 @@ class OrphanSweep:
         ours = {
             sighting.name: sighting.owner
             for sighting in snapshot.sightings
-            if self._is_ours(sighting.owner) and sighting.owner is not None
+            if sighting.owner is not None and self.claims.made(sighting.name, sighting.owner)
         }
-        self._watch_for_mass_vanishing(snapshot, frozenset(ours))
         orphans = {name: owner for name, owner in ours.items() if self._is_suspect(name, owner)}
         self._first_seen = {name: self._first_seen.get(name, snapshot.taken_at) for name in orphans}
         due = [name for name in orphans if snapshot.taken_at - self._first_seen[name] >= SIGHTINGS_APART_SECONDS]
+        # Those that are not due yet count too: what was lost at once need not have been seen at once.
         if due and self.brake.examine(
-            frozenset(due), len(ours), f"{self.provider.identity.workload_noun}s are orphans"
+            frozenset(orphans), len(ours), f"{self.provider.identity.workload_noun}s are orphans"
         ):
             try:
                 self._delete_proven(due, orphans)
+                self._trouble.over()
             except CouldNotAsk as error:
-                log.warning("orphans are kept: could not ask reason=%s", error)
+                self._trouble.failed(error)
         return STEP_SECONDS
 
     def _cache_is_fresh(self) -> bool:
         return self.cache.has_synced.is_set() and self.cache.age_seconds() <= FRESH_SECONDS
-
-    def _is_ours(self, owner: Owner | None) -> bool:
-        return owner is not None and (owner.cluster_id, owner.node) == (self.cluster_id, self.node_name)
 
     def _is_suspect(self, name: str, owner: Owner) -> bool:
         pod = self.cache.get(owner.uid)
@@ -87,27 +90,6 @@ class OrphanSweep:
             and owner.attempt < claim.attempt
             and self.claims.name(pod, owner.attempt) == name
         )
-
-    def _watch_for_mass_vanishing(self, snapshot: Snapshot, names: frozenset[str]) -> None:
-        """Compares complete lists: workloads of pods that should run and are missing now."""
-        if not snapshot.is_complete:
-            self._present = self._present | names
-            return
-        vanished = frozenset(name for name in self._present - names if self._is_wanted(name))
-        if vanished:
-            self.brake.examine(vanished, len(self._present), f"{self.provider.identity.workload_noun}s vanished")
-        self._present = names
-
-    def _is_wanted(self, name: str) -> bool:
-        for pod in self.cache.all():
-            if (
-                not pods.is_terminating(pod)
-                and not pods.is_finished(pod)
-                and not pods.waiting_reason(pod) in pods.REASONS_OF_A_FAILED_IMAGE
-            ):
-                if self.claims.read(pod).name == name:
-                    return True
-        return False
 
     def _delete_proven(self, due: list[str], orphans: dict[str, Owner]) -> None:
         """Asks for the pods of the orphans, the oldest first, and deletes those that are proven."""

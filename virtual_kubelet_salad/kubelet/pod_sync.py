@@ -13,12 +13,13 @@ from virtual_kubelet_salad.kubelet.claims import Claim
 from virtual_kubelet_salad.kubelet.ending import Ending
 from virtual_kubelet_salad.kubelet.following import Following
 from virtual_kubelet_salad.kubelet.memory import Memory
-from virtual_kubelet_salad.kubelet.provider import Pod
+from virtual_kubelet_salad.kubelet.provider import Notice, Pod
 from virtual_kubelet_salad.kubelet.result import AT_ONCE, Result
 from virtual_kubelet_salad.kubelet.services import Services
 from virtual_kubelet_salad.kubelet.starting import ASK_AGAIN_SECONDS, Starting
 
-PROJECT_MISMATCH_SECONDS = 60.0
+# A claim elsewhere changes when somebody mends it; then a change of the pod wakes it.
+MISPLACED_SECONDS = 300.0
 FIRST_LIST_SECONDS = 2.0
 # An author can write a large attempt; looking for it must not eat the budget of requests.
 NEXT_ATTEMPT_SECONDS = 1.0
@@ -47,11 +48,7 @@ class PodSync:
         claim = self._on.claims.read(pod, known_attempt=memory.attempt)
         memory.attempt = claim.attempt
         if claim.is_elsewhere:
-            return Result(
-                "could_not_ask",
-                "the claim lies in another organization or project: nothing is changed",
-                PROJECT_MISMATCH_SECONDS,
-            )
+            return self._leave_alone(pod)
         if not claim.is_held:
             return self._without_claim(pod, claim, memory)
         if memory.claiming == claim.attempt:
@@ -62,11 +59,32 @@ class PodSync:
             return self._ending.wind_up(pod, [claim.name], memory)
         if memory.may_create:
             return self._starting.create(pod, claim, memory)
+        if pods.is_image_failed(pod):
+            waiting = self._starting.wait_for_image(pod, claim, memory)
+            if waiting is not None:
+                return waiting
         remembered = None if pods.is_image_failed(pod) else pods.remembered_run(pod)
         workload = self._on.provider.observe(claim.name, remembered)
         if workload is None:
             return self._starting.missing(pod, claim, memory)
+        if claim.name in memory.absences:
+            self._on.vanishing.found(claim.name)
         return self._following.follow(pod, claim, workload, memory)
+
+    def recovered(self) -> None:
+        """Something that held pods back may be over: the next reconcile of a blocked pod tries again. Any thread."""
+        self._starting.recovered()
+
+    def _leave_alone(self, pod: Pod) -> Result:
+        """Its workload lies where we cannot ask, or its author edited the claim."""
+        identity = self._on.provider.identity
+        location = pods.annotations_of(pod).get(identity.claim_annotation, "")
+        text = (
+            f"the claim names {location}, and this node serves {self._on.provider.place}: nothing is changed, neither "
+            f"the pod nor its {identity.workload_noun}"
+        )
+        self._on.tell(pod, Notice("Warning", identity.misplaced_reason, text))
+        return Result("could_not_ask", text, MISPLACED_SECONDS)
 
     def _without_claim(self, pod: Pod, claim: Claim, memory: Memory) -> Result:
         """Without our finalizer no create was sent: the pod may go, or start."""

@@ -17,10 +17,23 @@ import enum
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
+from virtual_kubelet_salad.errors import Blocked
+from virtual_kubelet_salad.kubelet.provider_insight import LogQuestion, LogStream, Usage
 from virtual_kubelet_salad.runtime.threads import Loop
 
 Pod = Mapping[str, Any]
 """A pod as the API server sends it; read-only."""
+
+# A pod that waits for a Secret or ConfigMap (to appear, or to be mended) is planned again this often: it sees it within
+# 15 s, and what is left is for the read and the create.
+SOURCE_RETRY_SECONDS = 10.0
+
+
+class UnfitSource(Blocked):
+    """A Secret or ConfigMap that the pod names is missing, or is no use as it is; it is read again soon."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(reason, message, retry_after=SOURCE_RETRY_SECONDS)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -36,13 +49,25 @@ class Identity:
     """Comma-separated refusals that a pod's author opts out of."""
     interruption_annotation: str
     """`continue` lets a pod with restartPolicy Never survive the loss of its machine."""
+    place_annotation: str
+    """On the Node: the place that it served last."""
     reachable_condition: str
     """Type of the Node condition that tells whether the cloud answers."""
+    misplaced_reason: str
+    """Why that condition is False when the daemon serves another place than its pods' ("ProjectMismatch")."""
     container_id_scheme: str
     workload_noun: str
     """What the cloud calls a workload, for messages ("container group")."""
     not_found_reason: str
     """Reason of a pod whose workload has vanished ("ContainerGroupNotFound")."""
+    stopped_by_cloud_reason: str
+    """Waiting reason of a workload that the cloud itself has stopped ("OutOfCredit"); on the pod, it is the memory of
+    that.
+    """
+    address_annotation: str
+    """Where a workload writes back the host name under which it is reached from outside."""
+    settled_annotations: frozenset[str] = frozenset()
+    """Those of a pod's author that count only when a workload is created."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -89,6 +114,8 @@ class Plan:
 
     request: Mapping[str, Any] = dataclasses.field(repr=False)
     notices: tuple[Notice, ...] = ()
+    made_of: tuple[str, ...] = ()
+    """Versions of the image's name and of the Secrets it was made of, filled in by the kubelet."""
 
 
 class State(enum.Enum):
@@ -210,25 +237,11 @@ class Reachability:
     message: str
 
 
-class Provider(Protocol):
-    """A cloud that runs pods."""
+class Translator(Protocol):
+    """The part of a provider that turns pods into requests; it asks nobody."""
 
     @property
     def identity(self) -> Identity: ...
-
-    def workload_name(self, cluster_id: str, pod_name: str, uid: str, attempt: int) -> str:
-        """The one name that this attempt of this pod can have: a pure function."""
-        ...
-
-    def location(self, name: str) -> str:
-        """Where the workload of that name lies, for the claim annotation (`<organization>/<project>/<name>`)."""
-        ...
-
-    def name_at(self, location: str) -> str | None:
-        """The name in a location that this provider serves; None when it lies elsewhere. Raises `ValueError` for what
-        is no location.
-        """
-        ...
 
     def refusals(self, pod: Pod) -> list[Notice]:
         """Everything in the pod that this cloud can never honour, decided from the pod alone; empty: none."""
@@ -239,21 +252,44 @@ class Provider(Protocol):
         ...
 
     def plan(self, pod: Pod, inputs: Inputs, owner: Owner) -> Plan:
-        """The request that creates the workload; asks the cloud at most for what it keeps in a cache.
+        """The request that creates the workload, made with what the cloud last said about its offer.
 
         Raises `Refused` (never possible), `Blocked` (not now), `CouldNotAsk`.
-        """
-        ...
-
-    def create(self, plan: Plan, owner: Owner) -> None:
-        """Creates the workload. Raises `Conflict` (name in use or used up), `Blocked`, `Refused`, `CouldNotAsk`
-        (`may_be_applied` tells if it may exist now).
         """
         ...
 
     def plan_update(self, pod: Pod, inputs: Inputs, owner: Owner) -> Plan:
         """The request that brings image, credentials and environment of a workload in line with the pod. Raises as
         `plan`.
+        """
+        ...
+
+
+class Provider(Translator, Protocol):
+    """A cloud that runs pods."""
+
+    @property
+    def place(self) -> str:
+        """Where its workloads lie: what every location begins with, before the last slash."""
+        ...
+
+    def workload_name(self, cluster_id: str, pod_name: str, uid: str, attempt: int) -> str:
+        """The one name that this attempt of this pod can have: a pure function."""
+        ...
+
+    def location(self, name: str) -> str:
+        """Where the workload of that name lies, for the claim annotation: `<place>/<name>`."""
+        ...
+
+    def name_at(self, location: str) -> str | None:
+        """The name in a location that this provider serves; None when it lies elsewhere. Raises `ValueError` for what
+        is no location.
+        """
+        ...
+
+    def create(self, plan: Plan, owner: Owner) -> None:
+        """Creates the workload. Raises `Conflict` (name in use or used up), `Blocked`, `Refused`, `CouldNotAsk`
+        (`may_be_applied` tells if it may exist now).
         """
         ...
 
@@ -305,6 +341,16 @@ class Provider(Protocol):
         """Whether the cloud answered lately. Never asks."""
         ...
 
+    def logs(self, question: LogQuestion) -> LogStream:
+        """What the container of a pod wrote. Asks nothing yet; the stream does."""
+        ...
+
+    def usage(self, name: str) -> Usage | None:
+        """What the workload's present run used, as measured last; None: not measured (yet). Never asks the cloud, but
+        who asks regularly has it measured regularly.
+        """
+        ...
+
     def loops(self) -> Sequence[Loop]:
         """The provider's own threads (pollers), started and stopped by the composition root."""
         ...
@@ -316,7 +362,8 @@ class Provider(Protocol):
         ...
 
     def on_recovery(self, wake_all: Callable[[], None]) -> None:
-        """Registers the function that is called when the cloud answers again after it did not: what waits in a backoff
-        need not wait it out. Called once, before the loops start.
+        """Registers the function that is called when something that held pods back may be over: the cloud answers
+        again, it has room or credit again, or it offers something else. What waits in a backoff need not wait it out.
+        Called once, before the loops start; the function may be called from any thread.
         """
         ...

@@ -9,11 +9,12 @@ from typing import Any, Protocol
 from virtual_kubelet_salad.kube.cache import PodCache
 from virtual_kubelet_salad.kube.client import ApiServer
 from virtual_kubelet_salad.kubelet import pods, status
-from virtual_kubelet_salad.kubelet.brake import Brake
 from virtual_kubelet_salad.kubelet.claims import Claims
+from virtual_kubelet_salad.kubelet.placement import Placement
 from virtual_kubelet_salad.kubelet.planning import Planner
 from virtual_kubelet_salad.kubelet.provider import Notice, Pod, Provider
 from virtual_kubelet_salad.kubelet.result import AT_ONCE, Result
+from virtual_kubelet_salad.kubelet.vanishing import Vanishing
 from virtual_kubelet_salad.runtime.clock import Clock
 
 
@@ -35,7 +36,8 @@ class Services:
     planner: Planner
     statuses: status.Writer
     recorder: Recorder
-    brake: Brake
+    vanishing: Vanishing
+    placement: Placement
     create_settle_seconds: float = 120.0
     daemonset_pods_are_ready: bool = True
 

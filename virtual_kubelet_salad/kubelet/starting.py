@@ -13,9 +13,10 @@ from virtual_kubelet_salad.kubelet import pods, status
 from virtual_kubelet_salad.kubelet.claims import Claim
 from virtual_kubelet_salad.kubelet.environment import SourcesMissing
 from virtual_kubelet_salad.kubelet.memory import Memory
-from virtual_kubelet_salad.kubelet.provider import Notice, Pod
+from virtual_kubelet_salad.kubelet.provider import SOURCE_RETRY_SECONDS, Notice, Pod
 from virtual_kubelet_salad.kubelet.result import AT_ONCE, Result
 from virtual_kubelet_salad.kubelet.services import Services
+from virtual_kubelet_salad.kubelet.vanishing import Verdict
 
 # Blocked pods are looked at again at least this often.
 BLOCKED_RETRY_SECONDS = (10.0, 20.0, 40.0, 80.0, 160.0, 320.0, 600.0)
@@ -24,8 +25,17 @@ IMAGE_RETRY_SECONDS = (60.0, 120.0, 240.0, 480.0, 600.0)
 # An attempt whose name is taken or used up is followed by the next; a wait keeps a broken cloud from eating names.
 NAME_RETRY_SECONDS = (0.0, 10.0, 60.0, 600.0)
 BRAKE_RETRY_SECONDS = 15.0
+# Whoever waits for the next list need not hurry.
+NEWER_LIST_SECONDS = 2.0
+# A daemon that serves the wrong place is mended by a restart with the right one.
+MISPLACED_SECONDS = 60.0
 # Between two questions whether a workload is really not there.
 ASK_AGAIN_SECONDS = 10.0
+NOT_RUN_HERE = Notice(
+    "Normal",
+    "NotRunOnVirtualNode",
+    "pods of DaemonSets do not run on a virtual node; a nodeAffinity keeps them away from it",
+)
 
 
 class Starting:
@@ -33,6 +43,17 @@ class Starting:
 
     def __init__(self, services: Services) -> None:
         self._on = services
+        # A new object for each recovery, so that none is lost when two threads tell of one at the same time.
+        self._recovery = object()
+
+    def recovered(self) -> None:
+        """Something that held pods back may be over: none waits out its backoff. Any thread."""
+        self._recovery = object()
+
+    @property
+    def recovery(self) -> object:
+        """The latest recovery. A pod that was last refused before it (`Memory.recovery`) need not wait."""
+        return self._recovery
 
     def begin(self, pod: Pod, claim: Claim, memory: Memory) -> Result:
         """A pod without a claim: refused, blocked, or claimed."""
@@ -46,6 +67,8 @@ class Starting:
             return self._on.write(
                 pod, wanted, "not started by this node", Notice("Warning", "NotStartedByThisNode", text)
             )
+        if self._on.placement.is_elsewhere():
+            return self._wait_for_place(pod)
         try:
             ignored = self._on.planner.refuse(pod)
             plan = self._on.planner.plan(pod, self._on.claims.owner(pod, claim.attempt), first_seen=memory.first_seen)
@@ -56,6 +79,13 @@ class Starting:
         for notice in (*ignored, *plan.notices):
             self._on.tell(pod, notice)
         return self._claim(pod, claim.attempt, memory)
+
+    def _wait_for_place(self, pod: Pod) -> Result:
+        """What is started in the wrong place would have to be cleared up there by hand."""
+        provider = self._on.provider
+        noun = provider.identity.workload_noun
+        text = f"this node serves {provider.place}, and {noun}s of its pods lie elsewhere: nothing is started"
+        return self.show_obstacle(pod, Blocked(provider.identity.misplaced_reason, text), MISPLACED_SECONDS)
 
     def _claim(self, pod: Pod, attempt: int, memory: Memory) -> Result:
         """Says on the pod that a workload may exist from now on. Only its success allows the create; an old view of
@@ -69,10 +99,7 @@ class Starting:
 
     def _report_daemonset_pod(self, pod: Pod) -> Result:
         wanted = self._on.statuses.not_run_here(pod, self._on.clock.now(), is_ready=self._on.daemonset_pods_are_ready)
-        text = "pods of DaemonSets do not run on a virtual node; a nodeAffinity keeps them away from it"
-        return self._on.write(
-            pod, wanted, "a DaemonSet's pod is not run", Notice("Normal", "NotRunOnVirtualNode", text)
-        )
+        return self._on.write(pod, wanted, "a DaemonSet's pod is not run", NOT_RUN_HERE)
 
     def _refuse(self, pod: Pod, refusal: Refused) -> Result:
         """A pod that can never run: Failed, unless its owner would replace a failed pod without end."""
@@ -112,20 +139,34 @@ class Starting:
     def create(self, pod: Pod, claim: Claim, memory: Memory) -> Result:
         """Sends the create of an attempt that nobody can have sent before."""
         now = self._on.clock.monotonic()
-        if memory.waits_for.startswith("blocked:") and now < memory.not_before:
+        recovery = self._recovery
+        is_waiting = memory.waits_for.startswith("blocked:") and now < memory.not_before
+        if is_waiting and memory.recovery is recovery:
             return Result("blocked", memory.waits_for, memory.not_before - now)
         owner = self._on.claims.owner(pod, claim.attempt)
         try:
             plan = self._on.planner.plan(pod, owner, first_seen=memory.first_seen)
-            memory.may_create = memory.is_settled = False
+        except Blocked as obstacle:
+            memory.recovery = recovery
+            return self._block(pod, obstacle, memory)
+        except Refused as refusal:
+            return self._refuse(pod, refusal)
+        wanted = (plan.made_of, dict(pods.annotations_of(pod)))
+        if memory.refused == wanted:
+            return Result("refused", "the cloud has refused this very pod")
+        memory.may_create = memory.is_settled = False
+        memory.made_of = plan.made_of
+        try:
             self._on.provider.create(plan, owner)
         except Conflict:
             return self.name_taken(pod, claim, memory)
         except Blocked as obstacle:
             memory.may_create = memory.is_settled = True
+            memory.recovery = recovery
             return self._block(pod, obstacle, memory)
         except Refused as refusal:
             memory.may_create = memory.is_settled = True
+            memory.refused = wanted
             return self._refuse(pod, refusal)
         except CouldNotAsk as error:
             if not error.may_be_applied:
@@ -158,6 +199,8 @@ class Starting:
         memory.missed(claim.name, self._on.clock.monotonic())
         was_seen = memory.was_seen or pods.was_seen(pod)
         memory.is_settled = memory.is_settled or (was_seen and not memory.is_name_used_up)
+        if was_seen and not pods.is_image_failed(pod):
+            self._on.vanishing.missed(claim.name)
         wait = memory.seconds_until_absent(claim.name, self._on.create_settle_seconds)
         if wait > 0.0:
             return Result("waiting", f"{claim.name} is not there; asking again", min(wait, ASK_AGAIN_SECONDS))
@@ -168,14 +211,35 @@ class Starting:
         if not was_seen:
             memory.begin(claim.attempt)
             return Result("waiting", f"{claim.name} was never created; creating it", AT_ONCE)
-        if self._on.brake.is_engaged():
-            return Result("held_by_brake", "too many vanished at once", BRAKE_RETRY_SECONDS)
+        verdict = self._on.vanishing.judge(claim.name, memory.absences[claim.name][0])
+        if verdict is Verdict.HELD:
+            return Result("held_by_brake", verdict.value, BRAKE_RETRY_SECONDS)
+        if verdict is Verdict.NOT_JUDGED_YET:
+            return Result("waiting", f"{claim.name} is not there, but {verdict.value}", NEWER_LIST_SECONDS)
         identity = self._on.provider.identity
         text = f"the {identity.workload_noun} {claim.name} does not exist any more; it was not deleted by this node"
         wanted = self._on.statuses.failed(
             pod, self._on.clock.now(), identity.not_found_reason, text, exit_code=status.EXIT_CODE_UNKNOWN
         )
         return self._on.write(pod, wanted, "vanished", Notice("Warning", identity.not_found_reason, text))
+
+    def wait_for_image(self, pod: Pod, claim: Claim, memory: Memory) -> Result | None:
+        """A failed image between two attempts, the last of which is known to be gone: how long it waits. None: it waits
+        no more, for its time has come, or what the attempt was made of (the image's name, a Secret) has changed.
+        """
+        now = self._on.clock.monotonic()
+        if memory.waits_for != f"image:{claim.attempt}" or memory.not_before <= now:
+            return None
+        made_of = self._on.planner.made_of(pod, now=now)
+        memory.made_of = memory.made_of or made_of
+        if made_of != memory.made_of:
+            memory.not_before = now
+            return None
+        wait = memory.not_before - now
+        has_sources = len(made_of) > 1
+        return Result(
+            "waiting", f"attempt {claim.attempt + 1} follows", min(wait, SOURCE_RETRY_SECONDS) if has_sources else wait
+        )
 
     def _next_attempt(self, pod: Pod, claim: Claim, memory: Memory, subject: str, delays: tuple[float, ...]) -> Result:
         """The attempt is over and confirmed gone (or its name is not ours to use): the next one, after a wait that

@@ -127,8 +127,16 @@ def test_a_request_that_is_not_stated_is_the_limit_or_nothing() -> None:
     assert resource("requests.cpu") == "0"
 
 
+def test_a_limit_that_the_container_does_not_state_is_the_pods_own() -> None:
+    pod = {"spec": {"resources": {"requests": {"cpu": "2"}, "limits": {"cpu": "4", "memory": "8Gi"}}}}
+    container: dict[str, Any] = {"name": "main", "resources": {"limits": {"memory": "1Gi"}}}
+    assert downward.resource_value(pod, container, {"resource": "limits.cpu"}) == "4"
+    assert downward.resource_value(pod, container, {"resource": "limits.memory", "divisor": "1Gi"}) == "1"
+    assert downward.resource_value(pod, container, {"resource": "requests.cpu"}) == "0"
+
+
 def test_a_limit_of_a_container_that_states_nothing_is_refused() -> None:
-    with pytest.raises(Refused, match="neither a limit nor a request for memory"):
+    with pytest.raises(Refused, match="states a limit or a request for memory"):
         resource("limits.memory")
 
 

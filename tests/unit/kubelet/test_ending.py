@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import pytest
 
@@ -10,6 +11,7 @@ from tests.support.in_memory_provider import IDENTITY
 from tests.support.kubelet_world import KubeletWorld
 from tests.support.model_transport import lost_answer
 from virtual_kubelet_salad import errors
+from virtual_kubelet_salad.kube.outcomes import ApiAnswer
 
 
 @pytest.mark.parametrize("grace", [None, 0, 600])
@@ -126,3 +128,33 @@ def test_the_provider_forgets_a_workload_whose_pod_is_let_go(world: KubeletWorld
     world.settle(30.0)
     assert world.pod() is None
     assert ("forget", name) in world.provider.calls
+
+
+def test_a_final_delete_that_was_not_applied_is_sent_again(world: KubeletWorld) -> None:
+    world.run_pod()
+    world.delete_pod()
+    # A proxy, or a conflict inside the server, is answered as if the name belonged to another pod.
+    refused = 0
+    request = world.transport.request
+
+    def refuse_once(method: str, path: str, **more: Any) -> ApiAnswer:
+        nonlocal refused
+        if method == "DELETE" and not refused:
+            refused += 1
+            return ApiAnswer(409, {"kind": "Status", "code": 409, "reason": "Conflict"}, {})
+        return request(method, path, **more)
+
+    world.transport.request = refuse_once  # type: ignore[method-assign]
+    world.settle(60.0)
+    assert refused == 1
+    assert world.pod() is None
+
+
+def test_a_deleted_pod_ends_as_unknown_and_not_as_a_success(world: KubeletWorld) -> None:
+    world.run_pod(metadata={"finalizers": ["example.com/others"]})
+    world.delete_pod()
+    world.settle(60.0)
+    assert world.provider.boxes == {}
+    assert world.status()["phase"] == "Failed"
+    ended = world.container()["state"]["terminated"]
+    assert (ended["exitCode"], ended["reason"]) == (137, "ContainerStatusUnknown")

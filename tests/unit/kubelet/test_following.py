@@ -197,3 +197,44 @@ def test_a_stop_that_the_cloud_made_is_undone_under_on_failure_too(world: Kubele
     world.wake()
     world.settle(320.0)
     assert world.provider.count("start") == 1
+
+
+@pytest.mark.parametrize("policy", ["Always", "OnFailure"])
+def test_what_the_cloud_had_stopped_starts_as_soon_as_the_cloud_does_not_say_so_any_more(
+    world: KubeletWorld, policy: str
+) -> None:
+    world.run_pod(restartPolicy=policy)
+    stop = {"state": State.STOPPED, "run": None, "is_running": False}
+    reason = IDENTITY.stopped_by_cloud_reason
+    world.provider.change(world.box_name(), reason=reason, is_stopped_by_cloud=True, **stop)
+    world.wake()
+    world.settle(60.0)
+    assert world.waiting_reason() == reason and world.provider.count("start") == 0
+    world.start()  # another process, which learns from the pod alone that it was the cloud
+    world.provider.change(world.box_name(), reason="Stopped", is_stopped_by_cloud=False, **stop)
+    world.wake()
+    world.settle()
+    assert world.provider.count("start") == 1
+
+
+def test_an_address_is_told_when_it_comes_and_when_it_changes(world: KubeletWorld) -> None:
+    world.run_pod()
+    for host in ("one.example", "one.example", "two.example"):
+        world.provider.change(world.box_name(), annotations={IDENTITY.address_annotation: host})
+        world.wake()
+        world.settle(60.0)
+        assert (world.pod() or {})["metadata"]["annotations"][IDENTITY.address_annotation] == host
+    assert world.event_reasons().count("AddressAssigned") == 2
+
+
+def test_an_annotation_that_is_edited_after_the_create_is_told_to_be_ignored_once(world: KubeletWorld) -> None:
+    world.run_pod(metadata={"annotations": {"memory.example/color": "red"}})
+    world.patch_pod({"metadata": {"annotations": {"example.com/other": "x"}}})
+    world.settle()
+    assert "AnnotationIgnored" not in world.event_reasons()
+    world.patch_pod({"metadata": {"annotations": {"memory.example/color": None, "memory.example/size": "1"}}})
+    world.settle()
+    world.wake()
+    world.settle()
+    assert world.event_reasons().count("AnnotationIgnored") == 1
+    assert world.provider.count("create") == 1 and world.provider.count("update") == 0

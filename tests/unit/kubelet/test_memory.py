@@ -59,3 +59,22 @@ def test_waits_grow_from_try_to_try_and_begin_anew_with_another_subject() -> Non
     memory.tried(7.0, delays)
     assert memory.wait_for("a", 7.0, delays) == 4.0
     assert memory.wait_for("b", 7.0, delays) == 1.0
+
+
+def test_the_wait_starts_over_after_a_long_run_and_grows_after_a_short_one() -> None:
+    memory, delays = Memory(first_seen=0.0), (300.0, 600.0, 1200.0)
+
+    def stop(now: float) -> float:
+        memory.stopped("stopped", now, delays)
+        return memory.wait_for("stopped", now, delays)
+
+    memory.runs(0.0)
+    assert stop(1000.0) == 300.0
+    assert stop(1100.0) == 200.0
+    memory.tried(1300.0, delays)
+    memory.runs(1310.0)
+    assert stop(1400.0) == 600.0
+    memory.tried(2000.0, delays)
+    memory.runs(2010.0)
+    memory.runs(90_000.0)
+    assert stop(100_000.0) == 300.0

@@ -12,10 +12,13 @@ from virtual_kubelet_salad.kubelet.brake import Brake
 from virtual_kubelet_salad.kubelet.provider import Owner, State, Workload
 
 
-def put(world: KubeletWorld, name: str, **changes: object) -> None:
-    values = {"cluster_id": "cluster", "node": NODE, "namespace": "default", "pod": "gone", "uid": f"uid-{name}"}
+def put(world: KubeletWorld, pod: str, *, name: str = "", **changes: object) -> str:
+    """A workload of a pod that was never there, under its computed name or another; returns the name."""
+    values = {"cluster_id": "cluster", "node": NODE, "namespace": "default", "pod": pod, "uid": f"uid-{pod}"}
     owner = Owner(**{"attempt": 0, "image_hash": "", **values, **changes})  # type: ignore[arg-type]
+    name = name or world.provider.workload_name(owner.cluster_id, owner.pod, owner.uid, owner.attempt)
     world.provider.boxes[name] = Box(owner, Workload(name, owner, State.RUNNING))
+    return name
 
 
 def sweep(world: KubeletWorld, seconds: float) -> None:
@@ -26,18 +29,18 @@ def sweep(world: KubeletWorld, seconds: float) -> None:
 
 
 def test_an_orphan_is_deleted_after_two_sightings_half_a_minute_apart(world: KubeletWorld) -> None:
-    put(world, "lost")
+    lost = put(world, "lost")
     sweep(world, 30)
-    assert "lost" in world.provider.boxes
+    assert lost in world.provider.boxes
     sweep(world, 10)
-    assert "lost" not in world.provider.boxes
+    assert lost not in world.provider.boxes
 
 
 @pytest.mark.parametrize("change", [{"cluster_id": "other"}, {"node": "other"}])
 def test_what_another_cluster_or_node_owns_is_never_touched(world: KubeletWorld, change: dict[str, str]) -> None:
-    put(world, "theirs", **change)
+    theirs = put(world, "theirs", **change)
     sweep(world, 120)
-    assert "theirs" in world.provider.boxes
+    assert theirs in world.provider.boxes
 
 
 def test_a_workload_without_an_owner_record_is_never_touched(world: KubeletWorld) -> None:
@@ -46,32 +49,38 @@ def test_a_workload_without_an_owner_record_is_never_touched(world: KubeletWorld
     assert "people" in world.provider.boxes
 
 
+def test_a_copy_that_somebody_has_made_of_a_workload_is_not_ours(world: KubeletWorld) -> None:
+    put(world, "gone", name="my-copy-of-it")
+    sweep(world, 120)
+    assert "my-copy-of-it" in world.provider.boxes
+
+
 def test_a_pod_that_the_api_server_still_has_is_no_orphan(world: KubeletWorld) -> None:
     body = {"metadata": {"name": "elsewhere"}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
     pod = world.model.handle("POST", "/api/v1/namespaces/default/pods", {}, body).body
-    put(world, "box", pod="elsewhere", uid=pod["metadata"]["uid"])
+    box = put(world, "elsewhere", uid=pod["metadata"]["uid"])
     sweep(world, 120)
-    assert "box" in world.provider.boxes
+    assert box in world.provider.boxes
 
 
 def test_nothing_is_deleted_while_the_api_server_cannot_be_asked(world: KubeletWorld) -> None:
-    put(world, "lost")
+    lost = put(world, "lost")
 
     def down(method: str, path: str) -> None:
         raise errors.CouldNotAsk("down")
 
     world.transport.before = down
     sweep(world, 120)
-    assert "lost" in world.provider.boxes
+    assert lost in world.provider.boxes
 
 
 def test_a_stale_cache_proves_nothing(world: KubeletWorld) -> None:
-    put(world, "lost")
+    lost = put(world, "lost")
     world.clock.advance(100)
     for _ in range(30):
         world.daemon.orphans.step()
         world.clock.advance(5)
-    assert "lost" in world.provider.boxes
+    assert lost in world.provider.boxes
 
 
 def test_an_earlier_attempt_of_a_live_pod_is_deleted(world: KubeletWorld) -> None:
@@ -79,7 +88,7 @@ def test_an_earlier_attempt_of_a_live_pod_is_deleted(world: KubeletWorld) -> Non
     name = world.provider.workload_name("cluster", "web", pod["metadata"]["uid"], 0)
     world.provider.used_names.add(name)
     world.settle(200)
-    put(world, name, uid=pod["metadata"]["uid"], pod="web")
+    assert put(world, "web", uid=pod["metadata"]["uid"]) == name
     sweep(world, 60)
     assert name not in world.provider.boxes
     assert len(world.provider.boxes) == 1
@@ -94,6 +103,17 @@ def test_many_orphans_at_once_are_held_and_told(world: KubeletWorld) -> None:
     assert "Brake" in world.event_reasons(NODE)
     sweep(world, 700)
     assert world.provider.boxes == {}
+
+
+def test_many_orphans_that_were_seen_one_after_the_other_are_held_together(world: KubeletWorld) -> None:
+    for number in range(6):
+        put(world, f"early-{number}")
+    sweep(world, 20)
+    for number in range(6):
+        put(world, f"late-{number}")
+    sweep(world, 300)
+    assert len(world.provider.boxes) == 12
+    assert world.daemon.brake.is_engaged()
 
 
 def test_few_vanishing_do_not_engage_the_brake(fake_clock: FakeClock) -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 from tests.support.in_memory_provider import IDENTITY, Box
 from tests.support.kubelet_world import NAMESPACE, KubeletWorld, holds_finalizer
 from tests.support.model_transport import lost_answer
+from virtual_kubelet_salad.errors import Blocked, Refused
 from virtual_kubelet_salad.kubelet.provider import Notice, Owner, State, Workload
 
 
@@ -165,3 +166,45 @@ def test_somebody_elses_workload_under_our_name_is_left_alone(world: KubeletWorl
     assert name in world.provider.boxes
     assert len(world.provider.boxes) == 2
     assert ("delete", name) not in world.provider.calls
+
+
+def test_a_blocked_create_waits_its_backoff_out_unless_the_cloud_recovers(world: KubeletWorld) -> None:
+    def block(call: str, name: str, applied: bool) -> None:
+        if call == "create":
+            raise Blocked("NoRoom", "there is no room")
+
+    world.provider.fail = block
+    world.create_pod()
+    world.settle(2_000.0)
+    tries = world.provider.count("create")
+    assert world.waiting_reason() == "NoRoom"
+    world.wake()
+    world.settle(1.0)
+    assert world.provider.count("create") == tries
+    world.provider.recover()
+    world.settle(1.0)
+    assert world.provider.count("create") == tries + 1, "one try for one recovery"
+    world.provider.fail = lambda call, name, applied: None
+    world.provider.recover()
+    world.settle(1.0)
+    assert world.waiting_reason() == "Allocating"
+
+
+def test_what_the_cloud_refuses_for_good_is_sent_once_until_the_pod_is_another(world: KubeletWorld) -> None:
+    def refuse(call: str, name: str, applied: bool) -> None:
+        if call == "create":
+            raise Refused("Rejected", "no such thing here")
+
+    world.provider.fail = refuse
+    world.create_pod()
+    world.settle(600.0)
+    world.wake()
+    world.provider.recover()
+    world.settle(600.0)
+    assert world.provider.count("create") == 1
+    assert world.waiting_reason() == "Rejected"
+    world.provider.fail = lambda call, name, applied: None
+    world.patch_pod({"metadata": {"annotations": {"author.example/wish": "another"}}})
+    world.settle()
+    assert world.provider.count("create") == 2
+    assert world.waiting_reason() == "Allocating"
