@@ -20,7 +20,7 @@ COPY --from=build /opt/virtual-kubelet-salad /opt/virtual-kubelet-salad
 ENV PYTHONDONTWRITEBYTECODE=1
 # A number, so that Kubernetes can see that it is not root.
 USER 65532:65532
-EXPOSE 8080
+EXPOSE 8080 10250
 # For engines other than Kubernetes, which has its own probes; it asks the default --metrics-address.
 HEALTHCHECK --interval=30s --timeout=5s --start-period=30s \
     CMD ["/opt/virtual-kubelet-salad/bin/python", "-c", "import http.client; c = http.client.HTTPConnection('127.0.0.1', 8080, timeout=4); c.request('GET', '/healthz'); raise SystemExit(c.getresponse().status != 200)"]

@@ -1,9 +1,13 @@
 """The composition root: builds everything from a `Config`, starts it in order, and stops it in order.
 
-Start: HTTP server (so that probes are answered) → the API server is asked who it is → informer → threads. Stop, inside
-`--shutdown-timeout`: not ready → queue closed → threads finish their one call → informer → leader's lease released →
-HTTP server. Pods keep running. The first root thread that dies ends the process with a non-zero code and a dump of all
-stacks: a daemon with a missing part is worse than one that is started anew.
+Start: HTTP server (so that probes are answered) → the API server is asked who it is → the kubelet's port (the Node
+tells its number) → informer → threads. Stop, inside `--shutdown-timeout`: not ready → queue closed, who reads a log is
+cut off → threads finish their one call; calls that hang are cut shortly before the time is over → informer → leader's
+lease released → the servers. Pods keep running. The first root thread that dies ends the process with a non-zero code
+and a dump of all stacks: a daemon with a missing part is worse than one that is started anew.
+
+Ready is who has listed the node's pods and either leads and has registered the node, or stands by for another that
+leads: a first start is not ready before its node exists, and a standby of a rolling upgrade is.
 """
 
 from __future__ import annotations
@@ -16,24 +20,28 @@ import socket
 import sys
 import threading
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 import virtual_kubelet_salad
 from virtual_kubelet_salad import daemon, errors, health_api
 from virtual_kubelet_salad.config import Config
 from virtual_kubelet_salad.daemon import Daemon
+from virtual_kubelet_salad.kube import leader
 from virtual_kubelet_salad.kube.client import ApiServer, OfficialTransport, load_configuration
 from virtual_kubelet_salad.kube.events import EventRecorder
 from virtual_kubelet_salad.kube.informer import PodInformer
 from virtual_kubelet_salad.kube.leader import LeaderElector
 from virtual_kubelet_salad.kubelet import pods
+from virtual_kubelet_salad.kubelet.claims import Claims
 from virtual_kubelet_salad.kubelet.heartbeat import LEASE_NAMESPACE
 from virtual_kubelet_salad.kubelet.node import NodeSettings, Taint
 from virtual_kubelet_salad.kubelet.orphans import FRESH_SECONDS
+from virtual_kubelet_salad.kubelet_api.port import KubeletPort, PortSettings
 from virtual_kubelet_salad.metrics import Metrics
 from virtual_kubelet_salad.runtime.clock import Clock, SystemClock
-from virtual_kubelet_salad.runtime.threads import Loop, ThreadGroup
+from virtual_kubelet_salad.runtime.threads import Loop, Stale, ThreadGroup
+from virtual_kubelet_salad.runtime.trouble import Trouble
 from virtual_kubelet_salad.saladcloud import provider as saladcloud
 
 log = logging.getLogger(__name__)
@@ -43,7 +51,6 @@ T = TypeVar("T")
 EXIT_STOPPED = 0
 EXIT_FAILED = 1
 COMPONENT = "virtual-kubelet-salad"
-LEADER_NAMESPACE = "kube-system"
 # The lease and the election wait for nobody and give up on a call well before the next is due.
 HEARTBEAT_TIMEOUT_SECONDS = 5.0
 ELECTION_TIMEOUT_SECONDS = 4.0
@@ -51,6 +58,10 @@ ELECTION_BOUND_SECONDS = 30.0
 INFORMER_CHECK_SECONDS = 2.0
 INFORMER_CHECK_BOUND_SECONDS = 30.0
 FIRST_ANSWER_RETRY_SECONDS = 2.0
+# A call to a mute server may take longer than the stop: it is cut with this much of the time left, or half of it.
+CUT_BEFORE_DEADLINE_SECONDS = 3.0
+# Questions about the rights of those who ask the kubelet's port, at the same time.
+REVIEW_CONNECTIONS = 4
 # Events reach the log entries late, and the machines' clocks are wrong by up to a minute or so.
 CATCH_UP_OVERLAP = datetime.timedelta(minutes=3)
 
@@ -76,14 +87,13 @@ class _Process:
         self._election = ThreadGroup(self._clock, self._on_death)
         self._not_ready: Callable[[], list[str]] = lambda: ["the API server has not answered yet"]
         self._elector: LeaderElector | None = None
+        self._port: KubeletPort | None = None
 
     def run(self) -> int:
         config = self._config
         kubernetes = load_configuration(config.kubeconfig, clock=self._clock)
         app = health_api.health_app(
-            self._metrics.registry,
-            lambda: [late for group in (self._group, self._election) for late in group.stale(self._clock.monotonic())],
-            lambda: self._not_ready(),
+            self._metrics.registry, self._late_threads, lambda: self._not_ready()
         )
         try:
             health = health_api.HealthServer((config.metrics_address.host, config.metrics_address.port), app)
@@ -94,8 +104,11 @@ class _Process:
             health.start()
             log.info("health and metrics served address=%s:%d", *health.address)
             transports += [OfficialTransport(kubernetes, pool_size=1) for _ in range(3)]
+            transports.append(OfficialTransport(kubernetes, pool_size=REVIEW_CONNECTIONS))
             self._serve(transports)
         finally:
+            if self._port is not None:
+                self._port.stop()
             health.stop()
             for transport in transports:
                 transport.close()
@@ -115,7 +128,8 @@ class _Process:
             timeout=HEARTBEAT_TIMEOUT_SECONDS,
             before_write=self._check_leadership,
         )
-        settings = _settings(config, cluster_id, str(version.get("gitVersion", "")))
+        port = self._port = self._kubelet_port(transports[4])
+        settings = _settings(config, cluster_id, str(version.get("gitVersion", "")), port.number)
         recorder = EventRecorder(api, clock, COMPONENT, config.nodename)
         provider = saladcloud.build(
             config,
@@ -136,7 +150,7 @@ class _Process:
             metrics=self._metrics,
             is_active=self._is_active,
         )
-        self._add_loops(parts, transports[2])
+        self._add_loops((*parts.loops, *port.loops()), transports[2])
         informer = PodInformer(
             transports[3], parts.cache, clock, config.nodename, on_death=self._on_death, observe=self._observe
         )
@@ -156,32 +170,69 @@ class _Process:
             cluster_id,
             config.workers,
         )
+        port.serve(
+            parts.cache,
+            provider,
+            Claims(provider, cluster_id, config.nodename),
+            is_active=self._is_active,
+            late_threads=lambda: [late.name for late in self._late_threads()],
+            observe=self._metrics.kubelet_request,
+            tell=lambda kind, reason, message: recorder.event(
+                daemon.node_reference(settings, parts.node_status), kind, reason, message
+            ),
+        )
         informer.start()
         self._election.start()
         self._group.start()
         self._stop_requested.wait()
-        self._stop(parts, informer)
+        self._stop(parts, informer, [provider.close, transports[0].close, transports[1].close])
 
-    def _add_loops(self, parts: Daemon, election_transport: OfficialTransport) -> None:
+    def _kubelet_port(self, transport: OfficialTransport) -> KubeletPort:
+        """Begins to answer on --kubelet-port. Raises `errors.Error`."""
+        config = self._config
+        settings = PortSettings(
+            config.nodename,
+            _address(config),
+            config.kubelet_port,
+            config.tls_cert_file,
+            config.tls_private_key_file,
+            config.rotate_server_certificates,
+        )
+        port = KubeletPort(settings, ApiServer(transport, self._observe, clock=self._clock), self._clock)
+        port.start()
+        return port
+
+    def _add_loops(self, loops: Sequence[Loop], election_transport: OfficialTransport) -> None:
         config = self._config
         if config.leader_elect:
             self._elector = LeaderElector(
                 ApiServer(election_transport, self._observe, clock=self._clock, timeout=ELECTION_TIMEOUT_SECONDS),
                 self._clock,
-                namespace=LEADER_NAMESPACE,
-                name=f"{COMPONENT}-{config.nodename}",
+                namespace=leader.NAMESPACE,
+                name=leader.lease_name(config.nodename),
                 identity=config.leader_identity or f"{socket.gethostname()}-{uuid.uuid4().hex[:8]}",
                 on_gained=lambda: log.info("leading node=%s", config.nodename),
                 on_lost=self._on_leadership_lost,
             )
             self._election.add(Loop("leader", self._elector.step, bound_seconds=ELECTION_BOUND_SECONDS))
-        for loop in parts.loops:
+        for loop in loops:
             self._group.add(loop)
 
-    def _stop(self, parts: Daemon, informer: PodInformer) -> None:
+    def _stop(self, parts: Daemon, informer: PodInformer, cuts: Sequence[Callable[[], None]]) -> None:
+        """Stops everything in order; each of `cuts` lets the calls to one server fail."""
         self._not_ready = lambda: ["stopping"]
         parts.queue.shut_down()
-        hanging = self._group.stop(self._config.shutdown_timeout)
+        if self._port is not None:
+            self._port.begin_stop()
+        seconds = self._config.shutdown_timeout
+        seconds_after_cut = min(CUT_BEFORE_DEADLINE_SECONDS, seconds / 2)
+        hanging = self._group.stop(seconds - seconds_after_cut)
+        if hanging:
+            # Whether a write that is cut was applied is not known; the next start asks, as after a kill.
+            log.warning("calls hang and are cut threads=%s", ", ".join(hanging))
+            for cut in cuts:
+                cut()
+            hanging = self._group.stop(seconds_after_cut)
         if hanging:
             log.error("threads hang and are left behind threads=%s", ", ".join(hanging))
             faulthandler.dump_traceback(file=sys.stderr)
@@ -194,11 +245,15 @@ class _Process:
 
     def _first_answer(self, ask: Callable[[], T]) -> T | None:
         """Asks until there is an answer; None when the stop came first."""
+        trouble = Trouble(self._clock, log, "the API server does not answer yet")
         while not self._stop_requested.is_set():
             try:
-                return ask()
+                answer = ask()
             except errors.Error as error:
-                log.warning("the API server does not answer yet reason=%s", error)
+                trouble.failed(error)
+            else:
+                trouble.over()
+                return answer
             self._stop_requested.wait(FIRST_ANSWER_RETRY_SECONDS)
         return None
 
@@ -233,6 +288,10 @@ class _Process:
         self._exit_code = EXIT_FAILED
         self._stop_requested.set()
 
+    def _late_threads(self) -> list[Stale]:
+        now = self._clock.monotonic()
+        return [late for group in (self._group, self._election) for late in group.stale(now)]
+
     # -- what is told about it ----------------------------------------------------------------------------------------
 
     def _reasons_not_ready(self, parts: Daemon) -> list[str]:
@@ -241,7 +300,10 @@ class _Process:
             reasons.append("the pods of this node have not been listed yet")
         elif parts.cache.age_seconds() > FRESH_SECONDS:
             reasons.append("the API server has not been heard of for longer than a watch lasts")
-        if self._is_active() and not parts.node_status.is_registered.is_set():
+        if not self._is_active():
+            if self._elector is not None and not self._elector.is_led_by_another:
+                reasons.append("nobody leads yet")
+        elif not parts.node_status.is_registered.is_set():
             reasons.append("the node has not been registered yet")
         return reasons
 
@@ -260,18 +322,20 @@ class _Process:
         metrics.orphans_deleted(parts.orphans.deleted)
         metrics.thread_ages({**self._group.ages(), **self._election.ages()})
         metrics.brake_active(parts.brake.is_engaged())
+        if self._port is not None:
+            metrics.log_readers(self._port.log_readers())
         for condition, status in parts.node_status.conditions.items():
             metrics.node_condition(condition, status)
 
 
-def _settings(config: Config, cluster_id: str, server_version: str) -> daemon.Settings:
+def _settings(config: Config, cluster_id: str, server_version: str, kubelet_port: int) -> daemon.Settings:
     taint = None if config.disable_taint else Taint(config.taint_key, config.taint_value, config.taint_effect)
     fixed: Mapping[str, str] = dict(config.capacity or ())
     return daemon.Settings(
         node=NodeSettings(
             name=config.nodename,
-            address=config.node_ip or _own_address(),
-            kubelet_port=config.kubelet_port,
+            address=_address(config),
+            kubelet_port=kubelet_port,
             taint=taint,
             kubelet_version=server_version,
             max_pods=config.max_pods,
@@ -294,8 +358,10 @@ def _every(seconds: float, action: Callable[[], None]) -> Callable[[], float]:
     return step
 
 
-def _own_address() -> str:
-    """The address of this pod or machine, as its own host name resolves; loopback when it does not."""
+def _address(config: Config) -> str:
+    """The node's: as configured, else as the own host name resolves, loopback when it does not."""
+    if config.node_ip is not None:
+        return config.node_ip
     try:
         return socket.gethostbyname(socket.gethostname())
     except OSError:

@@ -23,10 +23,12 @@ from virtual_kubelet_salad.kubelet.claims import Claims
 from virtual_kubelet_salad.kubelet.heartbeat import LeaseHeartbeat, NodeStatus
 from virtual_kubelet_salad.kubelet.node import Facts, NodeSettings
 from virtual_kubelet_salad.kubelet.orphans import OrphanSweep
+from virtual_kubelet_salad.kubelet.placement import Placement, Verdict
 from virtual_kubelet_salad.kubelet.planning import Planner
 from virtual_kubelet_salad.kubelet.pod_sync import PodSync
 from virtual_kubelet_salad.kubelet.provider import Provider
 from virtual_kubelet_salad.kubelet.services import Services
+from virtual_kubelet_salad.kubelet.vanishing import Vanishing
 from virtual_kubelet_salad.kubelet.worker import Worker
 from virtual_kubelet_salad.metrics import Metrics
 from virtual_kubelet_salad.runtime.clock import Clock
@@ -69,6 +71,7 @@ class Daemon:
     heartbeat: LeaseHeartbeat
     node_status: NodeStatus
     orphans: OrphanSweep
+    vanishing: Vanishing
     brake: Brake
     recorder: EventRecorder
     loops: tuple[Loop, ...]
@@ -94,9 +97,13 @@ def build(
     cache = PodCache(clock)
     queue = WorkQueue(clock, jitter=jitter)
     claims = Claims(provider, settings.cluster_id, settings.node.name)
-    brake = Brake(clock, lambda text: recorder.event(_node_reference(settings, node_status), "Warning", "Brake", text))
-    node_status = NodeStatus(api, clock, settings.node, identity, lambda: _facts(cache, provider, clock))
+    brake = Brake(clock, lambda text: recorder.event(node_reference(settings, node_status), "Warning", "Brake", text))
+    placement = Placement(clock, cache, claims, provider)
+    node_status = NodeStatus(
+        api, clock, settings.node, identity, lambda: _facts(cache, provider, clock), placement.judge
+    )
     planner = Planner(provider, Sources(api, clock), settings.node.name, settings.node.address, settings.namespaces)
+    vanishing = Vanishing(clock, cache, provider, claims, brake)
     services = Services(
         clock=clock,
         cache=cache,
@@ -106,7 +113,8 @@ def build(
         planner=planner,
         statuses=status.Writer(settings.node.address, identity.interruption_annotation),
         recorder=recorder,
-        brake=brake,
+        vanishing=vanishing,
+        placement=placement,
         create_settle_seconds=settings.create_settle_seconds,
         daemonset_pods_are_ready=settings.daemonset_pods_are_ready,
     )
@@ -114,14 +122,14 @@ def build(
     worker = Worker(queue, pod_sync.reconcile, clock, metrics)
     node_loop = Loop("node status", _when(is_active, node_status.step), bound_seconds=NODE_BOUND_SECONDS)
     heartbeat = LeaseHeartbeat(lease_api, clock, settings.node.name, settings.heartbeat_seconds, node_loop.wake)
-    orphans = OrphanSweep(clock, cache, api, provider, claims, brake, settings.cluster_id, settings.node.name)
+    orphans = OrphanSweep(clock, cache, api, provider, claims, brake, vanishing)
 
     def wake(uid: str, old: Mapping[str, Any] | None = None, new: Mapping[str, Any] | None = None) -> None:
         queue.add(uid, urgent=new is not None and pods.is_terminating(new))
 
     cache.on_change = wake
     provider.on_change(queue.add)
-    provider.on_recovery(lambda: _wake_all(cache, queue))
+    provider.on_recovery(lambda: _wake_all(cache, queue, pod_sync))
     may_reconcile = _both(is_active, cache.has_synced.is_set)
     loops = [_worker_loop(number, worker, queue, may_reconcile) for number in range(settings.workers)]
     loops += [
@@ -141,13 +149,15 @@ def build(
         heartbeat=heartbeat,
         node_status=node_status,
         orphans=orphans,
+        vanishing=vanishing,
         brake=brake,
         recorder=recorder,
         loops=tuple(loops),
     )
 
 
-def _wake_all(cache: PodCache, queue: WorkQueue) -> None:
+def _wake_all(cache: PodCache, queue: WorkQueue, pod_sync: PodSync) -> None:
+    pod_sync.recovered()
     for pod in cache.all():
         queue.add(pods.uid(pod), urgent=pods.is_terminating(pod))
 
@@ -180,12 +190,14 @@ def _facts(cache: PodCache, provider: Provider, clock: Clock) -> Facts:
         reachability=provider.reachability(),
         own_workloads=counts[True],
         pods_without_workload=counts[False],
+        placement=Verdict(),
         monotonic=clock.monotonic(),
         now=clock.now(),
     )
 
 
-def _node_reference(settings: Settings, node_status: NodeStatus) -> dict[str, Any]:
+def node_reference(settings: Settings, node_status: NodeStatus) -> dict[str, Any]:
+    """The Node, for an Event about it."""
     return {"apiVersion": "v1", "kind": "Node", "metadata": {"name": settings.node.name, "uid": node_status.node_uid}}
 
 

@@ -7,6 +7,7 @@ here carries a request, a response body or a value from a Secret: only texts tha
       CouldNotAsk             no answer that can be believed; says nothing about the state of the other side
         NoBudget              not even sent: the request budget is used up
         Unauthorized          the credentials were refused (401, or 403 for the key as a whole)
+        UnknownPlace          the organization or project that is asked of is not known there
         NotLeader             another replica leads; nothing may be written
       NotFound                the other side said: it does not exist
       Conflict                the other side said: taken, or changed meanwhile
@@ -46,6 +47,12 @@ class NoBudget(CouldNotAsk):
 
 class Unauthorized(CouldNotAsk):
     """The credentials were refused. Nothing was applied."""
+
+
+class UnknownPlace(CouldNotAsk):
+    """The organization or project does not exist there. That is a mistake in the configuration, and says nothing about
+    anything that may lie elsewhere.
+    """
 
 
 class NotLeader(CouldNotAsk):

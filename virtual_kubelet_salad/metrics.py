@@ -39,6 +39,8 @@ API_CALLS = (
     ("list", "pods"), ("watch", "pods"), ("get", "pods"), ("delete", "pods"), ("patch", "pods/status"),
     ("get", "nodes"), ("create", "nodes"), ("patch", "nodes"), ("patch", "nodes/status"),
     ("get", "leases"), ("create", "leases"), ("patch", "leases"), ("update", "leases"),
+    ("create", "tokenreviews"), ("create", "subjectaccessreviews"),
+    ("create", "certificatesigningrequests"), ("get", "certificatesigningrequests"),
     ("create", "events"), ("patch", "events"), ("get", "secrets"), ("get", "configmaps"), ("get", "namespaces"),
     (OTHER, OTHER),
 )
@@ -46,6 +48,11 @@ CODES = (
     "200", "201", "202", "204", "400", "401", "403", "404", "408", "409", "410", "422", "429", "500", "502", "503",
     "504", NO_ANSWER, OTHER,
 )
+# The words of `kubelet_api.application.ROUTES`; a test compares the two.
+KUBELET_ROUTES = (
+    "containerLogs", "metrics", "stats", "pods", "runningpods", "healthz", "configz", "exec", "attach", "portForward",
+)
+KUBELET_CODES = ("200", "400", "401", "403", "404", "405", "500", "501", "503")
 POD_PHASES = ("Pending", "Running", "Succeeded", "Failed", "Unknown")
 GROUP_STATES = ("pending", "deploying", "running", "stopped", "succeeded", "failed", OTHER)
 NODE_CONDITIONS = (
@@ -108,6 +115,11 @@ class Metrics(Collector):
         self._cache_age = self._gauge("pod_cache_age_seconds", "Time since the API server last confirmed the pods.")
         self._events_posted = self._counter("events_posted_total", "Kubernetes Events written.")
         self._events_dropped = self._counter("events_dropped_total", "Kubernetes Events given up.")
+
+        self._kubelet_requests = self._counter(
+            "kubelet_requests_total", "Answers to who asked the kubelet's port.", "route", "code",
+        )
+        self._log_readers = self._gauge("kubelet_log_readers", "Logs that are being read now.")
 
         self._pods = self._gauge("pods", "Pods of this node, by phase.", "phase")
         self._groups = self._gauge("container_groups", "Container groups of this node at SaladCloud.", "state")
@@ -211,6 +223,14 @@ class Metrics(Collector):
         self._raise_to(self._events_posted, posted)
         self._raise_to(self._events_dropped, dropped)
 
+    def kubelet_request(self, route: str, code: int) -> None:
+        """One answer of the kubelet's port, when it began."""
+        self._kubelet_requests.labels(_one_of(route, KUBELET_ROUTES), _one_of(str(code), KUBELET_CODES)).inc()
+
+    def log_readers(self, count: int) -> None:
+        """Logs that are being read."""
+        self._log_readers.set(count)
+
     # What the app reports.
 
     def thread_ages(self, ages: Mapping[str, float]) -> None:
@@ -248,6 +268,9 @@ class Metrics(Collector):
                 self._api_requests.labels(verb, resource, code)
             if verb != "watch":
                 self._api_seconds.labels(verb)
+        for route in (*KUBELET_ROUTES, OTHER):
+            for code in KUBELET_CODES:
+                self._kubelet_requests.labels(route, code)
         for condition in NODE_CONDITIONS:
             self.node_condition(condition, "Unknown")
         self.observe_queue(0, 0, 0.0)

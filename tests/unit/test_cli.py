@@ -87,8 +87,9 @@ def test_an_unknown_subcommand_is_an_error_that_does_not_repeat_it(
     argument: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert cli.main([argument, "--help"]) == 2
+    known = ", ".join(sorted(cli._SUBCOMMANDS))
     assert capsys.readouterr().err == (
-        "virtual-kubelet-salad: the first argument is no subcommand (sandbox) and no flag; see --help\n"
+        f"virtual-kubelet-salad: the first argument is no subcommand ({known}) and no flag; see --help\n"
     )
 
 

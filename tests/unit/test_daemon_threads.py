@@ -42,7 +42,8 @@ NAMES = [loop.name for loop in loops(FakeClock())]
 
 
 def test_the_daemon_has_these_threads() -> None:
-    expected = ["worker 0", "node status", "lease", "orphans", "events", "group poller", "event feed", "catalog"]
+    own = ["worker 0", "node status", "lease", "orphans", "events"]
+    expected = [*own, "group poller", "event feed", "catalog", "log tail", "usage"]
     assert sorted(NAMES) == sorted(expected)
 
 

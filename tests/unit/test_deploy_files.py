@@ -111,7 +111,10 @@ def test_the_container_has_no_right_that_it_does_not_need(pod: Object, container
 
 def test_probes_and_prometheus_ask_the_port_that_is_served(deployment: Object, container: Object) -> None:
     port = OPTIONS["--metrics-address"].parse(OPTIONS["--metrics-address"].default or "").port
-    assert container["ports"] == [{"name": "metrics", "containerPort": port}]
+    kubelet_port = int(OPTIONS["--kubelet-port"].default or "")
+    assert container["ports"] == [
+        {"name": "metrics", "containerPort": port}, {"name": "kubelet", "containerPort": kubelet_port},
+    ]  # fmt: skip
     assert container["livenessProbe"]["httpGet"] == {"path": "/healthz", "port": "metrics"}
     assert container["readinessProbe"]["httpGet"] == {"path": "/readyz", "port": "metrics"}
     annotations = deployment["spec"]["template"]["metadata"]["annotations"]
@@ -162,10 +165,20 @@ def test_the_rights_are_exactly_these() -> None:
         ("ClusterRole", "", "configmaps", ""): {"get"},
         ("ClusterRole", "", "events", ""): {"create", "patch"},
         ("ClusterRole", "", "namespaces", "kube-system"): {"get"},
+        ("ClusterRole", "", "tokenreviews", ""): {"create"},
+        ("ClusterRole", "", "subjectaccessreviews", ""): {"create"},
         ("Role", "kube-node-lease", "leases", ""): {"get", "create", "patch"},
         ("Role", "kube-system", "leases", leader): {"get", "patch"},
         ("Role", "kube-system", "leases", ""): {"create"},
     }
+
+
+def test_certificates_may_be_asked_for_only_where_somebody_applies_that() -> None:
+    role, binding = load("serving-certificates.yaml")
+    (rule,) = role["rules"]
+    assert (rule["resources"], set(rule["verbs"])) == (["certificatesigningrequests"], {"create", "get"})
+    assert (binding["roleRef"]["kind"], binding["roleRef"]["name"]) == ("ClusterRole", role["metadata"]["name"])
+    assert binding["subjects"] == [{"kind": "ServiceAccount", "name": NAME, "namespace": "kube-system"}]
 
 
 def test_no_right_is_a_wildcard() -> None:
@@ -178,7 +191,9 @@ def test_every_binding_gives_its_role_to_the_daemons_service_account(pod: Object
     documents = load("rbac.yaml")
     roles = {(d["kind"], d["metadata"].get("namespace"), d["metadata"]["name"]) for d in documents}
     bindings = [d for d in documents if d["kind"].endswith("Binding")]
-    assert len(bindings) == 3
+    # It comes with Kubernetes, for whoever must know the CA of client certificates.
+    roles.add(("Role", "kube-system", "extension-apiserver-authentication-reader"))
+    assert len(bindings) == 4
     for binding in bindings:
         reference = binding["roleRef"]
         assert (reference["kind"], binding["metadata"].get("namespace"), reference["name"]) in roles

@@ -10,7 +10,14 @@ import pytest
 import yaml
 
 from tests.update_readme import README, with_generated_parts
-from virtual_kubelet_salad.config_options import DAEMON_OPTIONS
+from virtual_kubelet_salad.config_options import (
+    CHECK_OPTIONS,
+    CLEANUP_OPTIONS,
+    DAEMON_OPTIONS,
+    GPU_CLASSES_OPTIONS,
+    RENDER_OPTIONS,
+)
+from virtual_kubelet_salad.saladcloud.owner import SALAD_VK_OWNER
 from virtual_kubelet_salad.sandbox import command
 
 TEXT = README.read_text()
@@ -41,12 +48,14 @@ def test_every_flag_that_is_mentioned_exists() -> None:
     prose = "\n".join(line for line in TEXT.splitlines() if not line.startswith("|"))
     mentioned = set(re.findall(r"`(--[a-z-]+)", prose))
     assert mentioned
-    assert mentioned <= {option.flag for option in (*DAEMON_OPTIONS, *command.OPTIONS)} | {"--help"}
+    tables = (DAEMON_OPTIONS, CLEANUP_OPTIONS, CHECK_OPTIONS, RENDER_OPTIONS, GPU_CLASSES_OPTIONS, command.OPTIONS)
+    assert mentioned <= {option.flag for table in tables for option in table} | {"--help"}
 
 
 def test_every_variable_that_is_mentioned_exists() -> None:
     mentioned = set(re.findall(r"`(SALAD_[A-Z_]+)`", TEXT))
-    assert mentioned <= {option.environment_variable for option in DAEMON_OPTIONS}
+    tables = (DAEMON_OPTIONS, CLEANUP_OPTIONS, CHECK_OPTIONS, RENDER_OPTIONS, GPU_CLASSES_OPTIONS)
+    assert mentioned <= {option.environment_variable for table in tables for option in table} | {SALAD_VK_OWNER}
 
 
 @pytest.mark.parametrize("marker", ["sandbox-command", "test-command"])

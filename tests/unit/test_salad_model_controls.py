@@ -6,8 +6,8 @@ import dataclasses
 
 import pytest
 
-from tests.support.salad_caller import GROUPS, SaladCaller, prototype
-from virtual_kubelet_salad.sandbox.salad_control import CONTROLS, ControlError
+from tests.support.salad_caller import GROUPS, ORGANIZATION, RTX_3060, SaladCaller, prototype
+from virtual_kubelet_salad.sandbox.salad_control import CONTROLS, KEPT_REQUESTS, ControlError
 from virtual_kubelet_salad.sandbox.salad_settings import PROFILES
 from virtual_kubelet_salad.sandbox.salad_wire import FAULTS, ConnectionDropped
 
@@ -168,6 +168,13 @@ def test_a_fault_can_wait_for_its_operation(salad: SaladCaller) -> None:
     assert [salad.delete("web").status for _ in range(3)] == [500, 500, 202]
 
 
+def test_a_fault_can_wait_for_its_group(salad: SaladCaller) -> None:
+    salad.model.fail_next(2, "500", group="web")
+    assert salad.create("other").status == 201
+    assert salad.call("GET", GROUPS).status == 200
+    assert [salad.create("web-1").status for _ in range(3)] == [500, 500, 201]
+
+
 def test_an_outage_lasts_until_it_ends(salad: SaladCaller) -> None:
     salad.model.outage("502")
     assert {salad.create("web").status for _ in range(5)} == {502}
@@ -262,3 +269,44 @@ def test_every_profile_gets_a_group_to_run(profile: str) -> None:
     salad.call("POST", GROUPS, prototype("web"))
     salad.wait(600)
     assert salad.status("web") == "running"
+
+
+@pytest.mark.parametrize(("kind", "content_type"), [("echo", "application/json"), ("echo_page", "text/html")])
+def test_a_refusal_can_repeat_the_whole_request(salad: SaladCaller, kind: str, content_type: str) -> None:
+    salad.model.fail_next(kind=kind)
+    response = salad.create("web", environment={"TOKEN": "hidden"})
+    assert response.status == 400 and response.content_type.startswith(content_type)
+    assert "hidden" in response.text and "some key" in response.text
+    assert salad.names() == []
+
+
+def test_the_offer_of_gpu_classes_can_change(salad: SaladCaller) -> None:
+    def offered() -> dict[str, str]:
+        items = salad.call("GET", f"{ORGANIZATION}/gpu-classes").body["items"]
+        return {item["name"]: item["prices"][0]["price"] for item in items}
+
+    resources = {"cpu": 1, "memory": 1024, "gpu_classes": [RTX_3060]}
+    before = offered()
+    salad.model.control("withdraw_gpu_class", {"name": "RTX 3060 (12 GB)"})
+    assert before.keys() - offered().keys() == {"RTX 3060 (12 GB)"}
+    assert salad.create("web", resources=resources).status == 400
+    salad.model.control("restore_gpu_class", {"name": RTX_3060})
+    salad.model.control("price_gpu_class", {"name": "RTX 3060 (12 GB)", "dollars": 0.5})
+    assert offered() == {**before, "RTX 3060 (12 GB)": "0.500"}
+    assert salad.create("web", resources=resources).status == 201
+    with pytest.raises(ControlError, match="no GPU class 'none'"):
+        salad.model.control("withdraw_gpu_class", {"name": "none"})
+
+
+def test_the_latest_accepted_creates_can_be_looked_up_with_what_no_answer_shows(salad: SaladCaller) -> None:
+    credentials = {"basic": {"username": "u", "password": "p"}}
+    salad.create("web", registry_authentication=credentials)
+    salad.create("web")
+    salad.create("Not a name")
+    salad.delete("web")
+    salad.wait(10)
+    assert list(salad.model.requests()) == ["web"]
+    assert salad.model.requests()["web"]["container"]["registry_authentication"] == credentials
+    for number in range(KEPT_REQUESTS):
+        salad.create(f"web-{number}")
+    assert len(salad.model.requests()) == KEPT_REQUESTS and "web" not in salad.model.requests()

@@ -210,6 +210,25 @@ class ApiServer:
         answer = self._call("POST", resources.SELF_SUBJECT_ACCESS_REVIEWS, body=review)
         return answer.get("status", {}).get("allowed") is True
 
+    def create_certificate_signing_request(self, request: Object) -> Object:
+        return self.create(resources.CERTIFICATE_SIGNING_REQUESTS, request)
+
+    def get_certificate_signing_request(self, name: str) -> Object:
+        """Raises NotFound."""
+        return self.get(resources.certificate_signing_request(name))
+
+    def token_review(self, token: str) -> Object:
+        """What the API server says of somebody's bearer token: `authenticated`, and then `user`. Stores nothing."""
+        review: Object = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "spec": {"token": token}}
+        status: Object = self._call("POST", resources.TOKEN_REVIEWS, body=review).get("status") or {}
+        return status
+
+    def subject_access_review(self, spec: Object) -> bool:
+        """Whether somebody may do something; `spec` has user, groups and attributes. Stores nothing."""
+        review: Object = {"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview", "spec": spec}
+        answer = self._call("POST", resources.SUBJECT_ACCESS_REVIEWS, body=review)
+        return (answer.get("status") or {}).get("allowed") is True
+
     # -----------------------------------------------------------------------------------------------------------------
 
     def _write(self, method: str, path: str, body: object, content_type: str = JSON) -> Object:

@@ -26,6 +26,8 @@ from virtual_kubelet_salad.runtime.clock import Clock
 
 log = logging.getLogger(__name__)
 
+# Where the Leases of elections live; those of the control plane are there too.
+NAMESPACE = "kube-system"
 # As the control plane's own components: duration > renew deadline > retry period, each with room for a slow call.
 LEASE_DURATION_SECONDS = 15.0
 RENEW_DEADLINE_SECONDS = 10.0
@@ -109,6 +111,11 @@ class LeaderElector:
     def holder(self) -> str:
         """Who was last seen to hold the Lease; empty when nobody or not known."""
         return self._record.holder if self._record is not None else ""
+
+    @property
+    def is_led_by_another(self) -> bool:
+        """Whether another replica was last seen to hold the Lease; it may have died since."""
+        return self.holder not in ("", self._identity)
 
     def step(self) -> float:
         """Acquire or renew, once. Returns the seconds until the next step; raises nothing of `errors`."""
@@ -250,6 +257,11 @@ class LeaderElector:
     def _takeover(self, transitions: int) -> Object:
         renewal = self._renewal()
         return {**renewal, "acquireTime": renewal["renewTime"], "leaseTransitions": transitions + 1}
+
+
+def lease_name(node_name: str) -> str:
+    """The Lease of the daemons that work for this node."""
+    return f"virtual-kubelet-salad-{node_name}"
 
 
 def format_micro_time(moment: datetime.datetime) -> str:

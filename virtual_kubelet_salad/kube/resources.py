@@ -15,6 +15,9 @@ PODS = "/api/v1/pods"
 NODES = "/api/v1/nodes"
 VERSION = "/version"
 SELF_SUBJECT_ACCESS_REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+SUBJECT_ACCESS_REVIEWS = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
+TOKEN_REVIEWS = "/apis/authentication.k8s.io/v1/tokenreviews"
+CERTIFICATE_SIGNING_REQUESTS = "/apis/certificates.k8s.io/v1/certificatesigningrequests"
 
 _PATH_STEPS = frozenset({"", ".", ".."})
 
@@ -70,6 +73,10 @@ def node(name: str) -> str:
 
 def node_status(name: str) -> str:
     return node(name) + "/status"
+
+
+def certificate_signing_request(name: str) -> str:
+    return f"{CERTIFICATE_SIGNING_REQUESTS}/{segment(name)}"
 
 
 def namespace(name: str) -> str:

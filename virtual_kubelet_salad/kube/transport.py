@@ -11,11 +11,7 @@ gets its own instance. It may be used by any number of threads.
 from __future__ import annotations
 
 import copy
-import errno
 import json
-import socket
-import threading
-import weakref
 from collections.abc import Mapping
 from typing import Any, Protocol
 
@@ -25,6 +21,7 @@ from kubernetes.client.exceptions import ApiException
 
 from virtual_kubelet_salad import __version__, errors
 from virtual_kubelet_salad.kube.outcomes import ApiAnswer
+from virtual_kubelet_salad.runtime.connections import OpenConnections
 
 # A connection inside a cluster takes milliseconds; a black hole should be told apart from a slow answer.
 CONNECT_TIMEOUT_SECONDS = 5.0
@@ -72,10 +69,10 @@ class OfficialTransport:
         own.retries = False
         own.connection_pool_maxsize = pool_size
         self._refresh_credentials = own.refresh_api_key_hook
-        self._connections = _OpenConnections()
+        self._connections = OpenConnections()
         self._client = ApiClient(own)
         self._client.user_agent = f"virtual-kubelet-salad/{__version__}"
-        self._client.rest_client.pool_manager.pool_classes_by_scheme = _tracked_pools(self._connections)
+        self._client.rest_client.pool_manager.pool_classes_by_scheme = self._connections.pool_classes()
 
     def request(
         self,
@@ -187,61 +184,3 @@ def _json_object(data: bytes) -> dict[str, Any] | None:
     except ValueError:
         return None
     return body if isinstance(body, dict) else None
-
-
-class _OpenConnections:
-    """The connections of one pool, in use or idle, so that they can be cut while another thread waits on them."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._connections: weakref.WeakSet[urllib3.connection.HTTPConnection] = weakref.WeakSet()
-        self._is_closed = False
-
-    def add(self, connection: urllib3.connection.HTTPConnection) -> None:
-        with self._lock:
-            self._connections.add(connection)
-
-    def refuse_more(self) -> None:
-        self._is_closed = True
-
-    def check_open(self) -> None:
-        """Raises OSError once `refuse_more` was called."""
-        if self._is_closed:
-            raise ConnectionAbortedError(errno.ECONNABORTED, "closed by ourselves")
-
-    def shut_down(self) -> None:
-        """Shut the sockets, do not close them: the thread that waits on one sees its end and closes it."""
-        with self._lock:
-            connections = list(self._connections)
-        for connection in connections:
-            connected = connection.sock
-            if connected is None:
-                continue
-            try:
-                connected.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                continue  # it ended by itself meanwhile
-
-
-def _tracked_pools(connections: _OpenConnections) -> dict[str, type[urllib3.HTTPConnectionPool]]:
-    """urllib3's pools, with connections that are known before they connect (a TLS handshake can hang too)."""
-
-    class Connection(urllib3.connection.HTTPConnection):
-        def connect(self) -> None:
-            connections.add(self)
-            super().connect()
-            connections.check_open()
-
-    class TlsConnection(urllib3.connection.HTTPSConnection):
-        def connect(self) -> None:
-            connections.add(self)
-            super().connect()
-            connections.check_open()
-
-    class Pool(urllib3.HTTPConnectionPool):
-        ConnectionCls = Connection
-
-    class TlsPool(urllib3.HTTPSConnectionPool):
-        ConnectionCls = TlsConnection
-
-    return {"http": Pool, "https": TlsPool}

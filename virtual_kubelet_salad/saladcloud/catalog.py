@@ -1,7 +1,8 @@
 """What SaladCloud offers: the organization's quota and the GPU classes, as last read.
 
-A loop of its own reads the quota each minute and the classes each ten minutes. A failed read keeps the last value;
-before the first success there is none. Safe to call from any thread; answers never wait.
+A loop of its own reads the quota each minute and the classes each ten minutes, and tells when the classes have changed.
+A failed read keeps the last value; before the first success there is none. Safe to call from any thread; answers never
+wait.
 """
 
 from __future__ import annotations
@@ -10,12 +11,15 @@ import logging
 from collections.abc import Callable, Iterable
 from decimal import Decimal
 
-from virtual_kubelet_salad.errors import CouldNotAsk
+from virtual_kubelet_salad.errors import Blocked, CouldNotAsk, Unauthorized
 from virtual_kubelet_salad.kubelet.provider import Capacity
 from virtual_kubelet_salad.runtime.clock import Clock
+from virtual_kubelet_salad.runtime.trouble import Trouble
 from virtual_kubelet_salad.saladcloud.client import SaladCloud
 from virtual_kubelet_salad.saladcloud.models import GpuClass as GpuClass
 from virtual_kubelet_salad.saladcloud.models import Group, Quota
+from virtual_kubelet_salad.saladcloud.prices import per_hour
+from virtual_kubelet_salad.saladcloud.reachability import KEY_REFUSED
 
 log = logging.getLogger(__name__)
 
@@ -29,9 +33,6 @@ _LARGEST_CPU = 16
 _LARGEST_MEMORY_IN_MIB = 61_440
 _LARGEST_STORAGE_IN_BYTES = 250 * 2**30
 _MEBIBYTE_IN_BYTES = 2**20
-# Dollars per hour of a group without a GPU.
-_CPU_PRICE = Decimal("0.004")
-_GIBIBYTE_PRICE = Decimal("0.001")
 
 
 class Catalog:
@@ -41,10 +42,17 @@ class Catalog:
         self._client = client
         self._clock = clock
         self._is_active = is_active
+        self.on_quota: Callable[[Quota], None] = lambda quota: None
+        """Told each quota that is read, on the loop's thread."""
+        self.on_change: Callable[[], None] = lambda: None
+        """Called when other classes are on offer, or at other prices, on the loop's thread."""
         # Each is replaced as a whole by the loop's thread, so readers need no lock.
         self._quota: Quota | None = None
         self._classes: tuple[GpuClass, ...] | None = None
+        self._key_refusal = ""
         self._quota_due = self._classes_due = clock.monotonic()
+        self._quota_trouble = Trouble(clock, log, "quota not read, the last one stays")
+        self._classes_trouble = Trouble(clock, log, "GPU classes not read, the last ones stay")
 
     def step(self) -> float:
         """Reads what is due; returns the seconds until the next."""
@@ -57,7 +65,11 @@ class Catalog:
         return max(1.0, min(self._quota_due, self._classes_due) - self._clock.monotonic())
 
     def classes(self) -> tuple[GpuClass, ...] | None:
-        """The GPU classes on offer; None before the first success."""
+        """The GPU classes on offer; None before the first success. Raises `Blocked` when there was none because
+        SaladCloud refuses the API key.
+        """
+        if self._classes is None and self._key_refusal:
+            raise Blocked(KEY_REFUSED, self._key_refusal)
         return self._classes
 
     def name_of(self, class_id: str) -> str | None:
@@ -85,32 +97,40 @@ class Catalog:
         """What those of the groups that run cost together; for a group that may run on several classes, the dearest
         counts.
         """
-        prices = {one.id: one.prices for one in self._classes or ()}
         total = Decimal(0)
         for group in groups:
-            if group.running_count <= 0:
-                continue
-            candidates = [prices.get(one, {}).get(group.priority or "high") for one in group.gpu_classes]
-            price = max((one for one in candidates if one is not None), default=None)
-            if price is None and not group.gpu_classes:
-                price = group.cpu_in_cores * _CPU_PRICE + Decimal(group.memory_in_mib) / 1024 * _GIBIBYTE_PRICE
-            total += (price or Decimal(0)) * group.running_count
+            prices = per_hour(
+                group.gpu_classes,
+                group.priority or "high",
+                group.cpu_in_cores,
+                group.memory_in_mib,
+                self._classes or (),
+            )
+            total += max(prices, default=Decimal(0)) * max(group.running_count, 0)
         return float(total)
 
     def _read_quota(self) -> float:
         try:
-            self._quota = self._client.quota()
+            quota = self._client.quota()
         except CouldNotAsk as error:
-            log.warning("quota not read, the last one stays reason=%s", error)
+            self._quota_trouble.failed(error)
             return error.retry_after or RETRY_SECONDS
+        self._quota_trouble.over()
+        self._quota = quota
+        self.on_quota(quota)
         return QUOTA_SECONDS
 
     def _read_classes(self) -> float:
         try:
-            self._classes = self._client.gpu_classes()
+            classes = self._client.gpu_classes()
         except CouldNotAsk as error:
-            log.warning("GPU classes not read, the last ones stay reason=%s", error)
+            self._key_refusal = str(error) if isinstance(error, Unauthorized) else ""
+            self._classes_trouble.failed(error)
             return error.retry_after or RETRY_SECONDS
+        self._classes_trouble.over()
+        if classes != self._classes:
+            self._classes = classes
+            self.on_change()
         return CLASSES_SECONDS
 
 

@@ -14,11 +14,21 @@ from collections.abc import Callable
 from typing import Any, Protocol, TypeVar
 from urllib.parse import quote
 
-from virtual_kubelet_salad.errors import Blocked, Conflict, CouldNotAsk, Error, NoBudget, NotFound, Refused
+from virtual_kubelet_salad.errors import (
+    Blocked,
+    Conflict,
+    CouldNotAsk,
+    Error,
+    NoBudget,
+    NotFound,
+    Refused,
+    UnknownPlace,
+)
 from virtual_kubelet_salad.runtime.clock import Clock
 from virtual_kubelet_salad.runtime.ratelimit import Budget, RequestClass
 from virtual_kubelet_salad.saladcloud import problems
-from virtual_kubelet_salad.saladcloud.models import GpuClass, Instance, LogEntry, LogPage, Quota
+from virtual_kubelet_salad.saladcloud.cloud_time import CloudTime
+from virtual_kubelet_salad.saladcloud.models import GpuClass, Instance, LogEntry, LogPage, OutputPage, Quota
 from virtual_kubelet_salad.saladcloud.owner import SALAD_VK_OWNER
 from virtual_kubelet_salad.saladcloud.schemas import answers
 from virtual_kubelet_salad.saladcloud.transport import Answer, Transport
@@ -69,6 +79,10 @@ class SaladCloud:
     ) -> None:
         self.organization = organization
         self.project = project
+        self.time = CloudTime(clock)
+        """What time it is at SaladCloud."""
+        self.believes_absence: Callable[[], bool] = lambda: True
+        """Whether an answer that a group does not exist counts. A service that lost its way says so of everything."""
         self._transport = transport
         self._budget = budget
         self._clock = clock
@@ -76,6 +90,10 @@ class SaladCloud:
         self._before_write = before_write
         self._organization_path = f"/organizations/{quote(organization, safe='')}"
         self._groups_path = f"{self._organization_path}/projects/{quote(project, safe='')}/containers"
+
+    def close(self) -> None:
+        """Lets calls under way fail at once (`CouldNotAsk`), and sends nothing any more."""
+        self._transport.close()
 
     # -- container groups
 
@@ -159,6 +177,24 @@ class SaladCloud:
         sort_order: str = "asc",
     ) -> LogPage:
         """The first page of the system events that match, from `start` to `end`. Raises `CouldNotAsk`."""
+        return _readable(answers.log_page(self._logs(query, start, end, request_class, page_size, sort_order)))
+
+    def output_entries(
+        self, query: str, start: datetime.datetime, end: datetime.datetime, *, sort_order: str = "asc"
+    ) -> OutputPage:
+        """The first page of what containers wrote, from `start` to `end`. Raises `CouldNotAsk`."""
+        body = self._logs(query, start, end, RequestClass.LOGS, LOG_PAGE_SIZE, sort_order)
+        return _readable(answers.output_page(body))
+
+    def _logs(
+        self,
+        query: str,
+        start: datetime.datetime,
+        end: datetime.datetime,
+        request_class: RequestClass,
+        page_size: int,
+        sort_order: str,
+    ) -> object:
         request = {
             "query": query,
             "start_time": _milliseconds(start),
@@ -168,8 +204,9 @@ class SaladCloud:
         }
         path = f"{self._organization_path}/log-entries"
         try:
-            answer = self._send("query_log_entries", "POST", path, request_class, request, timeout=_LOGS_TIMEOUT)
-            return _readable(answers.log_page(answer.body))
+            return self._send(
+                "query_log_entries", "POST", path, request_class, request, timeout=_LOGS_TIMEOUT
+            ).body
         except (NotFound, Blocked, Refused, Conflict) as error:
             raise CouldNotAsk(str(error)) from error
 
@@ -187,7 +224,7 @@ class SaladCloud:
             raise CouldNotAsk(str(error)) from error
         except NotFound as error:
             if operation in _NEVER_NOT_FOUND:
-                raise CouldNotAsk(str(error)) from error
+                raise UnknownPlace(str(error)) from error
             raise
 
     def _write(
@@ -235,12 +272,16 @@ class SaladCloud:
             seconds = self._clock.monotonic() - begun
             self._observer.salad_request(operation, status, seconds)
             log.debug("asked SaladCloud operation=%s status=%s seconds=%.3f", operation, status, seconds)
+        self.time.heard(answer.date, seconds)
         if 200 <= answer.status < 300:
             return answer
         if answer.status == 429:
             self._budget.throttled(answer.retry_after)
             self._observer.salad_rate_limited()
-        raise _error(answer, operation, is_write, body)
+        error = _error(answer, operation, is_write, body)
+        if isinstance(error, NotFound) and operation not in _NEVER_NOT_FOUND and not self.believes_absence():
+            raise CouldNotAsk("SaladCloud says that it does not exist, but does not answer other questions either")
+        raise error
 
 
 _ORDER_ACCEPTED = frozenset({202, 204})

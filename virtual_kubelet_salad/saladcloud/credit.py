@@ -7,6 +7,7 @@ minutes is let through for all groups together, until one is accepted.
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 
 from virtual_kubelet_salad.errors import Blocked
 from virtual_kubelet_salad.runtime.clock import Clock
@@ -23,6 +24,8 @@ class Credit:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._lock = threading.Lock()
+        self.on_recovery: Callable[[], None] = lambda: None
+        """Called when there is credit again, on the thread whose create or start was accepted."""
         self._is_out = False
         self._next_try_at = clock.monotonic()
 
@@ -44,7 +47,9 @@ class Credit:
     def accepted(self) -> None:
         """SaladCloud took a create or a start."""
         with self._lock:
-            self._is_out = False
+            is_back, self._is_out = self._is_out, False
+        if is_back:
+            self.on_recovery()
 
     def refused(self, reason: str) -> None:
         """SaladCloud refused a create or a start, for that reason."""

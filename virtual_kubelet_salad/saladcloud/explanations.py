@@ -1,7 +1,8 @@
 """The system events of each container group that a status may still need, bounded in number.
 
-SaladCloud says only here why a run ended. Safe to call from any thread. Lost with the process; the feed reads the
-last hours again after a start.
+SaladCloud says only here why a run ended. Kept are the latest events, and the first of those that no status tells yet:
+a container can run and end many times while nobody can look at it, and how its first run ended may be what its pod
+needs to know. Safe to call from any thread. Lost with the process; the feed reads the last hours again after a start.
 """
 
 from __future__ import annotations
@@ -11,9 +12,11 @@ import threading
 from collections.abc import Collection
 
 from virtual_kubelet_salad.saladcloud.events import Event
+from virtual_kubelet_salad.saladcloud.runs import EventKey, key_of
 
-# A crash loop makes some six events per run; older ones have been told long ago.
-EVENTS_PER_GROUP = 40
+# A crash loop makes some two events per run that are kept.
+LATEST_EVENTS = 40
+UNTOLD_EVENTS = 160
 
 
 class Explanations:
@@ -21,15 +24,24 @@ class Explanations:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._events: dict[str, collections.deque[Event]] = {}
+        self._events: dict[str, list[Event]] = {}
         self._counts: collections.Counter[str] = collections.Counter()
 
     def add(self, name: str, event: Event) -> None:
-        """Keeps the event; the oldest of the group goes when there are too many."""
+        """Keeps the event; when there are too many of the group, one between the first and the latest goes."""
         with self._lock:
-            events = self._events.setdefault(name, collections.deque(maxlen=EVENTS_PER_GROUP))
+            events = self._events.setdefault(name, [])
             events.append(event)
+            if len(events) > UNTOLD_EVENTS + LATEST_EVENTS:
+                del events[UNTOLD_EVENTS]
             self._counts[name] += 1
+
+    def told(self, name: str, keys: Collection[EventKey]) -> None:
+        """A status tells these events now: of what came before them only the latest events are still kept."""
+        with self._lock:
+            events = self._events.get(name, [])
+            count = max((number for number, event in enumerate(events, 1) if key_of(event) in keys), default=0)
+            del events[: max(0, min(count, len(events) - LATEST_EVENTS))]
 
     def of(self, name: str) -> tuple[Event, ...]:
         """The events of a group, by receive time."""

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from virtual_kubelet_salad.errors import CouldNotAsk, NoBudget
 from virtual_kubelet_salad.runtime.clock import Clock
 from virtual_kubelet_salad.runtime.ratelimit import RequestClass
+from virtual_kubelet_salad.runtime.trouble import Trouble
 from virtual_kubelet_salad.saladcloud import events
 from virtual_kubelet_salad.saladcloud.client import LOG_PAGE_SIZE, SaladCloud
 from virtual_kubelet_salad.saladcloud.explanations import Explanations
@@ -64,12 +65,14 @@ class EventFeed:
         self._interval_seconds = interval_seconds
         self._is_active = is_active
         self._query = _query(client.project)
+        self._catch_up = max(datetime.timedelta(0), min(clock.now() - since, LONGEST_CATCH_UP))
         # Everything up to here has been read once.
-        self._cursor = max(since, clock.now() - LONGEST_CATCH_UP)
+        self._cursor = clock.now() - self._catch_up
         # Where to go on inside a window that was too full for one step; nothing before it is read again.
         self._resume_at: datetime.datetime | None = None
         self._latest: collections.deque[datetime.datetime] = collections.deque(maxlen=REREAD_ENTRIES)
         self._known: collections.OrderedDict[_Key, None] = collections.OrderedDict()
+        self._trouble = Trouble(clock, log, "events not read, the next query begins where this one did")
 
     def step(self) -> float:
         """Reads the events since the last step; returns the seconds until the next."""
@@ -79,9 +82,10 @@ class EventFeed:
         try:
             is_behind = self._read_window()
         except CouldNotAsk as error:
-            level = logging.DEBUG if isinstance(error, NoBudget) else logging.WARNING
-            log.log(level, "events not read, the next query begins where this one did reason=%s", error)
-            return min(max(error.retry_after or 0.0, BEHIND_SECONDS), self._interval_seconds)
+            if not isinstance(error, NoBudget):
+                self._trouble.failed(error)
+            return min(max(error.retry_after or self._interval_seconds, BEHIND_SECONDS), self._interval_seconds)
+        self._trouble.over()
         if is_behind:
             return BEHIND_SECONDS
         return max(BEHIND_SECONDS, self._interval_seconds - (self._clock.monotonic() - begun))
@@ -89,6 +93,9 @@ class EventFeed:
     def _read_window(self) -> bool:
         """Reads one window, or as much of it as a step may; returns whether there is more to read now."""
         now = self._clock.now()
+        if self._cursor > now:
+            # The clock was ahead and has been set right: what was asked for lay in the future.
+            self._cursor, self._resume_at = now - self._catch_up, None
         start = self._resume_at if self._resume_at is not None else self._start()
         end = min(now, max(start, self._cursor) + WIDEST_WINDOW)
         for page in range(PAGES_PER_STEP):

@@ -51,6 +51,9 @@ class Instance:
     started: bool
     progress_in_percent: float | None
     """How much of the image it has, while it downloads."""
+    cpu_seconds: float | None = None
+    """Core-seconds since it was started; read anew about every minute."""
+    memory_in_mib: float | None = None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -73,6 +76,30 @@ class LogPage:
     """One answer to a query of log entries."""
 
     entries: tuple[LogEntry, ...]
+    count: int
+    """How many items the answer held, unreadable ones included."""
+    last_time: datetime.datetime | None
+    """The greatest time on the page, of the clock that the window goes by."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class OutputEntry:
+    """One line that a container wrote, out of the logs. It may hold anything, so its text has no repr."""
+
+    group: str
+    instance_id: str
+    time: datetime.datetime
+    """The machine's clock, which may be wrong by more than a minute."""
+    receive_time: datetime.datetime
+    """SaladCloud's clock; some seconds after it was written."""
+    text: str = dataclasses.field(repr=False)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class OutputPage:
+    """One answer to a query of what containers wrote."""
+
+    entries: tuple[OutputEntry, ...]
     count: int
     """How many items the answer held, unreadable ones included."""
     last_time: datetime.datetime | None
@@ -104,3 +131,5 @@ class GpuClass:
     min_storage: int | None = None
     """Bytes."""
     max_storage: int | None = None
+    is_high_demand: bool | None = dataclasses.field(default=None, compare=False)
+    """Whether it is hard to get now; comes and goes while the offer stays the same."""

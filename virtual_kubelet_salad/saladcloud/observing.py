@@ -81,7 +81,7 @@ class Observing:
         self._catalog = catalog
         self._credit = credit
         self._clock = clock
-        self._process_began = clock.now()
+        self._began = clock.monotonic()
         self._lock = threading.Lock()
         self._tracks: dict[str, _Track] = {}
 
@@ -197,22 +197,34 @@ class Observing:
         return verdict
 
     def _verdict(
-        self, group: Group, track: _Track, remembered: RunReference | None, is_given_up: bool = False
+        self,
+        group: Group,
+        track: _Track,
+        remembered: RunReference | None,
+        *,
+        has_system_log: bool = False,
+        is_given_up: bool = False,
     ) -> Verdict:
+        """The group's own log tells the same ends as the feed, with other times, so only one of both is asked."""
         events = self._explanations.of(group.name)
+        logged = (track.system_log or ()) if has_system_log else ()
         facts = Facts(
             group=group,
             reading=track.reading if track.read_of is not None and _life(track.read_of) == _life(group) else None,
-            events=(*events, *(track.system_log or ())),
+            events=(*events, *logged),
             remembered=remembered,
             now=self._clock.now(),
-            process_began=self._process_began,
+            process_began=self._process_began(),
             previous=track.previous,
             accounted=track.accounted,
             given_up=track.given_up,
             is_given_up=is_given_up,
         )
         return pod_status.verdict(facts, Surroundings(self._credit.is_out, self._gpu_class(group, events)))
+
+    def _process_began(self) -> datetime.datetime:
+        """By SaladCloud's clock, as events are."""
+        return self._clock.now() - datetime.timedelta(seconds=self._clock.monotonic() - self._began)
 
     def _explain(self, group: Group, track: _Track, remembered: RunReference | None, verdict: Verdict) -> Verdict:
         """The remembered run is over and no event says how: wait a minute, then look whether it is really over, then
@@ -231,10 +243,10 @@ class Observing:
             instance_id = remembered.container_id.removeprefix(SCHEME)
             logged = map(from_entry, self._client.system_logs(group.name))
             track.system_log = tuple(event for event in logged if event.instance_id == instance_id)
-            verdict = self._verdict(group, track, remembered)
+        verdict = self._verdict(group, track, remembered, has_system_log=True)
         if verdict.resolution.is_unexplained:
             log.info("the end of a run stays unexplained name=%s run=%s", group.name, remembered.container_id)
-            verdict = self._verdict(group, track, remembered, is_given_up=True)
+            verdict = self._verdict(group, track, remembered, has_system_log=True, is_given_up=True)
         elif verdict.resolution.endings:
             told = dataclasses.replace(
                 verdict.resolution, told_without_event=remembered.container_id.removeprefix(SCHEME)
@@ -253,6 +265,7 @@ class Observing:
         # Events that are not kept any more will not be told again either.
         kept = frozenset(map(key_of, self._explanations.of(name)))
         track.accounted = (track.accounted | track.offered) & kept
+        self._explanations.told(name, track.offered)
         if track.offered_without_event is not None:
             track.given_up[track.offered_without_event] = self._clock.now()
         track.offered, track.offered_without_event = frozenset(), None

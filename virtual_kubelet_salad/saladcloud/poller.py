@@ -14,6 +14,7 @@ from typing import Protocol
 from virtual_kubelet_salad.errors import CouldNotAsk, NoBudget, NotFound
 from virtual_kubelet_salad.runtime.clock import Clock
 from virtual_kubelet_salad.runtime.ratelimit import RequestClass
+from virtual_kubelet_salad.runtime.trouble import Trouble
 from virtual_kubelet_salad.saladcloud.catalog import Catalog
 from virtual_kubelet_salad.saladcloud.client import SaladCloud
 from virtual_kubelet_salad.saladcloud.credit import Credit
@@ -71,6 +72,8 @@ class Poller:
         self._interval_seconds = interval_seconds
         self._is_active = is_active
         self._started: frozenset[str] = frozenset()
+        self._list_trouble = Trouble(clock, log, "container groups not listed")
+        self._read_trouble = Trouble(clock, log, "container groups that the list does not show are not read")
 
     def step(self) -> float:
         """Lists once; returns the seconds until the next."""
@@ -81,10 +84,11 @@ class Poller:
             items = self._client.list_groups()
         except CouldNotAsk as error:
             self._watch.failed(error)
-            level = logging.DEBUG if isinstance(error, NoBudget) else logging.WARNING
-            log.log(level, "container groups not listed reason=%s", error)
+            if not isinstance(error, NoBudget):
+                self._list_trouble.failed(error)
             # A rate limit says when to come back; that is no reason to stay away for longer than an interval.
             return min(max(error.retry_after or self._interval_seconds, LEAST_PAUSE_SECONDS), self._interval_seconds)
+        self._list_trouble.over()
         self._watch.succeeded()
         changed = self._cache.put_list(items, begun)
         self._report(self._cache.ours())
@@ -120,8 +124,9 @@ class Poller:
             except NoBudget:
                 return
             except CouldNotAsk as error:
-                log.warning("container group not read name=%s reason=%s", name, error)
+                self._read_trouble.failed(error)
                 return
+            self._read_trouble.over()
             self._followed.read(name)
             if changed is not None:
                 self._wake(changed)

@@ -11,7 +11,18 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from virtual_kubelet_salad.errors import Blocked, Conflict, CouldNotAsk, Error, NotFound, Refused, Unauthorized
+from virtual_kubelet_salad.errors import (
+    Blocked,
+    Conflict,
+    CouldNotAsk,
+    Error,
+    NotFound,
+    Refused,
+    Unauthorized,
+    UnknownPlace,
+)
+from virtual_kubelet_salad.saladcloud import secret_texts
+from virtual_kubelet_salad.saladcloud.owner import SALAD_VK_OWNER
 from virtual_kubelet_salad.saladcloud.transport import Answer
 
 UPDATE_IN_PROGRESS_RETRY_SECONDS = 15.0
@@ -23,8 +34,6 @@ CANNOT_START = "cannot_start_container_group_with_current_status"
 QUOTA_EXCEEDED = "QuotaExceeded"
 OUT_OF_CREDIT = "OutOfCredit"
 
-# A shorter text cannot be taken out of a sentence without tearing it, and is no secret either.
-_SHORTEST_SECRET_IN_CHARS = 3
 # The parts of a request that hold what only the pod's author may see.
 _SECRET_PARTS = ("environment_variables", "registry_authentication", "logging")
 _PLACE = re.compile(r"[A-Za-z_$][A-Za-z0-9_$]*(?:(?:\.|\[\d+\]\.?)[A-Za-z0-9_$]+)+|[a-z]+(?:_[a-z]+)+")
@@ -62,9 +71,9 @@ def text_of(body: Mapping[str, Any], request: object = None) -> str:
     """What the problem says, fit for a log and for a pod's status."""
     said = [str(body[key]) for key in ("title", "detail") if isinstance(body.get(key), str)]
     said += [f"{place}: {' '.join(map(str, rules))}" for place, rules in _field_errors(body).items()]
-    text = _NOT_PRINTABLE.sub(" ", ": ".join(dict.fromkeys(said)) or type_of(body) or "no reason given")
-    for secret in sorted(_secrets(request), key=len, reverse=True):
-        text = text.replace(secret, "…")
+    text = ": ".join(dict.fromkeys(said)) or type_of(body) or "no reason given"
+    # Secrets first: what is not printable in them must still be there to be found.
+    text = _NOT_PRINTABLE.sub(" ", secret_texts.without(text, _secrets(request)))
     return text if len(text) <= TEXT_LIMIT_IN_CHARS else text[: TEXT_LIMIT_IN_CHARS - 1] + "…"
 
 
@@ -96,7 +105,7 @@ def _error_of_problem(status: int, body: Mapping[str, Any], request: object) -> 
 def _not_found(kind: str, text: str) -> Error:
     if kind.startswith(("organization", "project")):
         # Said about everything when the configuration is wrong; nothing may be concluded about one group.
-        return CouldNotAsk("SaladCloud does not know the organization or the project")
+        return UnknownPlace("SaladCloud does not know the organization or the project")
     return NotFound(f"SaladCloud says: {text}")
 
 
@@ -132,12 +141,9 @@ def _secrets(request: object) -> set[str]:
     container = request.get("container") if isinstance(request, Mapping) else None
     if not isinstance(container, Mapping):
         return set()
-    return {
-        text
-        for part in _SECRET_PARTS
-        for text in _texts_in(container.get(part))
-        if len(text) >= _SHORTEST_SECRET_IN_CHARS
-    }
+    # The owner record is ours, and the name of the pod in it may well be part of a reason.
+    ours = (container.get("environment_variables") or {}).get(SALAD_VK_OWNER)
+    return {text for part in _SECRET_PARTS for text in _texts_in(container.get(part)) if text != ours}
 
 
 def _texts_in(value: object) -> Iterator[str]:

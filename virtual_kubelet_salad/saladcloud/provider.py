@@ -6,17 +6,17 @@ have their own pages. Safe to call from any thread, never twice at once for one 
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import logging
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from decimal import Decimal
 from typing import Protocol
 
-from virtual_kubelet_salad.errors import Blocked, NotFound
+from virtual_kubelet_salad.errors import Blocked, NotFound, Unauthorized
 from virtual_kubelet_salad.kubelet.provider import (
     Capacity,
-    Identity,
     Inputs,
     Notice,
     Owner,
@@ -27,13 +27,15 @@ from virtual_kubelet_salad.kubelet.provider import (
     Snapshot,
     Workload,
 )
+from virtual_kubelet_salad.kubelet.provider_insight import LogQuestion, LogStream, Usage
 from virtual_kubelet_salad.metrics import Metrics
 from virtual_kubelet_salad.runtime.clock import Clock
 from virtual_kubelet_salad.runtime.ratelimit import Budget, RequestClass
 from virtual_kubelet_salad.runtime.threads import Loop
-from virtual_kubelet_salad.saladcloud import container_group, names, pod_annotations
+from virtual_kubelet_salad.saladcloud import container_group, names
 from virtual_kubelet_salad.saladcloud.catalog import Catalog
 from virtual_kubelet_salad.saladcloud.client import SaladCloud
+from virtual_kubelet_salad.saladcloud.container_output import ContainerOutput
 from virtual_kubelet_salad.saladcloud.credit import Credit
 from virtual_kubelet_salad.saladcloud.explanations import Explanations
 from virtual_kubelet_salad.saladcloud.feed import EventFeed
@@ -41,30 +43,22 @@ from virtual_kubelet_salad.saladcloud.followed import Followed
 from virtual_kubelet_salad.saladcloud.groups import GroupCache
 from virtual_kubelet_salad.saladcloud.models import Group
 from virtual_kubelet_salad.saladcloud.observing import Observing
+from virtual_kubelet_salad.saladcloud.output_tail import OutputTail
 from virtual_kubelet_salad.saladcloud.poller import Poller
-from virtual_kubelet_salad.saladcloud.reachability import Watch
-from virtual_kubelet_salad.saladcloud.schemas import requests
+from virtual_kubelet_salad.saladcloud.reachability import KEY_REFUSED, Watch
+from virtual_kubelet_salad.saladcloud.room import Room
+from virtual_kubelet_salad.saladcloud.translation import Translation
 from virtual_kubelet_salad.saladcloud.transport import RequestsTransport, Transport
+from virtual_kubelet_salad.saladcloud.usage import UsageSampler
 
 log = logging.getLogger(__name__)
-
-IDENTITY = Identity(
-    name="saladcloud",
-    finalizer=pod_annotations.CONTAINER_GROUP,
-    claim_annotation=pod_annotations.CONTAINER_GROUP,
-    attempt_annotation=pod_annotations.ATTEMPT,
-    ignore_annotation=pod_annotations.IGNORE_UNSUPPORTED,
-    interruption_annotation=pod_annotations.ON_INTERRUPTION,
-    reachable_condition="SaladCloudReachable",
-    container_id_scheme="salad",
-    workload_noun="container group",
-    not_found_reason="ContainerGroupNotFound",
-)
 
 # A step's bound: the longest row of calls it makes, each at its timeouts and with its repetitions.
 POLLER_BOUND_SECONDS = 180.0
 FEED_BOUND_SECONDS = 360.0
 CATALOG_BOUND_SECONDS = 180.0
+TAIL_BOUND_SECONDS = 240.0
+USAGE_BOUND_SECONDS = 60.0
 # What a short restart can have missed; a longer gap is for the caller of `build` to tell.
 DEFAULT_CATCH_UP = datetime.timedelta(minutes=10)
 
@@ -117,7 +111,7 @@ class Settings(Protocol):
 class SaladCloudProvider:
     """Implements `kubelet.provider.Provider`."""
 
-    identity = IDENTITY
+    identity = Translation.identity
 
     def __init__(
         self,
@@ -133,17 +127,22 @@ class SaladCloudProvider:
         """`since`: events are read from then on. `is_active`: whether the loops may ask SaladCloud now."""
         self._client = client
         self._clock = clock
-        self._translation = container_group.Settings(settings.default_priority, settings.max_price_per_hour)
         self._wake_pod: Callable[[str], None] = lambda uid: None
         self._cluster_id, self._node = cluster_id, settings.nodename
         self._watch = Watch(clock)
+        client.believes_absence = lambda: self._watch.now().is_reachable
         self._credit = Credit(clock)
+        self._room = Room(clock)
         self._followed = Followed()
         self._explanations = Explanations()
         self._cache = GroupCache(cluster_id, settings.nodename, settings.salad_list_limit)
         self.catalog = Catalog(client, clock, is_active)
+        self._translation = Translation(
+            self.catalog, container_group.Settings(settings.default_priority, settings.max_price_per_hour)
+        )
+        self.catalog.on_quota = self._room.read
         self._observing = Observing(
-            client, self._cache, self._explanations, self._followed, self.catalog, self._credit, clock
+            client, self._cache, self._explanations, self._followed, self.catalog, self._credit, client.time
         )
         self.poller = Poller(
             client,
@@ -159,13 +158,16 @@ class SaladCloudProvider:
             settings.poll_interval,
             is_active,
         )
+        self.tail = OutputTail(client, client.time)
+        self._output = ContainerOutput(client, self.tail, client.time)
+        self.usage_sampler = UsageSampler(client, client.time, lambda: self.tail.count() > 0)
         self.feed = EventFeed(
             client,
             self._explanations,
-            clock,
+            client.time,
             self._wake_group,
             settings.feed_interval,
-            since or clock.now() - DEFAULT_CATCH_UP,
+            since or client.time.now() - DEFAULT_CATCH_UP,
             is_active,
         )
 
@@ -174,8 +176,12 @@ class SaladCloudProvider:
     def workload_name(self, cluster_id: str, pod_name: str, uid: str, attempt: int) -> str:
         return names.workload_name(cluster_id, pod_name, uid, attempt)
 
+    @property
+    def place(self) -> str:
+        return f"{self._client.organization}/{self._client.project}"
+
     def location(self, name: str) -> str:
-        return f"{self._client.organization}/{self._client.project}/{name}"
+        return f"{self.place}/{name}"
 
     def name_at(self, location: str) -> str | None:
         match = _LOCATION.fullmatch(location)
@@ -185,35 +191,26 @@ class SaladCloudProvider:
         return match[3] if is_here else None
 
     def refusals(self, pod: Pod) -> list[Notice]:
-        return container_group.refusals(pod)
+        return self._translation.refusals(pod)
 
     def wanted_secrets(self, pod: Pod) -> tuple[str, ...]:
-        return container_group.wanted_secrets(pod)
+        return self._translation.wanted_secrets(pod)
 
     def plan(self, pod: Pod, inputs: Inputs, owner: Owner) -> Plan:
-        plan = container_group.build(pod, inputs, owner, self.catalog, self._translation)
-        requests.check_prototype(plan.request)
-        return plan
+        return self._translation.plan(pod, inputs, owner)
 
     def plan_update(self, pod: Pod, inputs: Inputs, owner: Owner) -> Plan:
-        plan = container_group.build_update(pod, inputs, owner)
-        requests.check_patch(plan.request)
-        return plan
+        return self._translation.plan_update(pod, inputs, owner)
 
     # -- what changes something
 
     def create(self, plan: Plan, owner: Owner) -> None:
         begun = self._clock.monotonic()
-        try:
+        self._room.check_create()
+        with self._refusals_noted():
             raw = self._client.create_group(plan.request)
-        except Blocked as error:
-            self._credit.refused(error.reason)
-            raise
-        self._credit.accepted()
         self._cache.put(raw, begun)
-        log.info(
-            "group created pod=%s/%s name=%s attempt=%d", owner.namespace, owner.pod, raw["name"], owner.attempt
-        )
+        log.info("group created pod=%s/%s name=%s attempt=%d", owner.namespace, owner.pod, raw["name"], owner.attempt)
 
     def update(self, name: str, plan: Plan) -> None:
         begun = self._clock.monotonic()
@@ -222,18 +219,33 @@ class SaladCloudProvider:
 
     def start(self, name: str) -> None:
         self._credit.check_start()
-        try:
+        with self._refusals_noted():
             self._client.start_group(name)
-        except Blocked as error:
-            self._credit.refused(error.reason)
-            raise
-        self._credit.accepted()
         self._followed.wake(name)
         log.info("group started name=%s", name)
+
+    @contextlib.contextmanager
+    def _refusals_noted(self) -> Iterator[None]:
+        """Around a create or start: notes what its outcome tells of all others, and makes a refused key an obstacle
+        that the pod shows.
+        """
+        try:
+            yield
+        except Unauthorized as error:
+            raise Blocked(KEY_REFUSED, str(error)) from None
+        except Blocked as error:
+            self._credit.refused(error.reason)
+            self._room.refused(error)
+            raise
+        self._credit.accepted()
 
     def delete(self, name: str) -> None:
         self._client.delete_group(name)
         log.info("group delete accepted name=%s", name)
+
+    def close(self) -> None:
+        """Ends the calls that hang, for a stop that cannot wait for them; nothing is sent any more."""
+        self._client.close()
 
     # -- what asks
 
@@ -248,6 +260,14 @@ class SaladCloudProvider:
         group = self._cache.get(name)
         return group.owner if group is not None and group.owner is not None else True
 
+    def refresh(self) -> Snapshot:
+        """A live list, for who runs no loops. Raises `CouldNotAsk`."""
+        begun = self._clock.monotonic()
+        self._cache.put_list(self._client.list_groups(), begun)
+        snapshot = self._cache.snapshot()
+        assert snapshot is not None, "a list has just been put there"
+        return snapshot
+
     def observe(self, name: str, remembered: RunReference | None) -> Workload | None:
         return self._observing.observe(name, remembered)
 
@@ -256,6 +276,7 @@ class SaladCloudProvider:
         self._followed.forget(name)
         self._explanations.forget(name)
         self._cache.forget(name)
+        self.usage_sampler.forget(name)
 
     def snapshot(self) -> Snapshot | None:
         return self._cache.snapshot()
@@ -269,18 +290,31 @@ class SaladCloudProvider:
     def reachability(self) -> Reachability:
         return self._watch.now()
 
+    def logs(self, question: LogQuestion) -> LogStream:
+        return self._output.stream(question)
+
+    def usage(self, name: str) -> Usage | None:
+        return self.usage_sampler.usage(name)
+
     def loops(self) -> Sequence[Loop]:
+        tail = Loop("log tail", self.tail.step, bound_seconds=TAIL_BOUND_SECONDS)
+        self.tail.wake = tail.wake
+        usage = Loop("usage", self.usage_sampler.step, bound_seconds=USAGE_BOUND_SECONDS)
+        self.usage_sampler.wake = usage.wake
         return (
             Loop("group poller", self.poller.step, bound_seconds=POLLER_BOUND_SECONDS),
             Loop("event feed", self.feed.step, bound_seconds=FEED_BOUND_SECONDS),
             Loop("catalog", self.catalog.step, bound_seconds=CATALOG_BOUND_SECONDS),
+            tail,
+            usage,
         )
 
     def on_change(self, wake: Callable[[str], None]) -> None:
         self._wake_pod = wake
 
     def on_recovery(self, wake_all: Callable[[], None]) -> None:
-        self._watch.on_recovery = wake_all
+        self._watch.on_recovery = self._credit.on_recovery = self._room.on_recovery = wake_all
+        self.catalog.on_change = wake_all
 
     def _wake_owner(self, group: Group) -> None:
         if group.owner is not None:

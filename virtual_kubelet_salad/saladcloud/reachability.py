@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-from virtual_kubelet_salad.errors import CouldNotAsk, NoBudget, Unauthorized
+from virtual_kubelet_salad.errors import CouldNotAsk, NoBudget, Unauthorized, UnknownPlace
 from virtual_kubelet_salad.kubelet.provider import Reachability
 from virtual_kubelet_salad.runtime.clock import Clock
 
@@ -13,6 +13,7 @@ ANSWERS = "SaladCloudAnswers"
 NOT_ASKED = "NotAskedYet"
 NO_ANSWER = "SaladCloudUnreachable"
 KEY_REFUSED = "ApiKeyRefused"
+UNKNOWN_PLACE = "ProjectNotFound"
 
 
 class Watch:
@@ -35,7 +36,7 @@ class Watch:
     def failed(self, error: CouldNotAsk) -> None:
         """There was no answer to believe. A request that was never sent for want of budget says nothing."""
         if not isinstance(error, NoBudget):
-            self._set(False, KEY_REFUSED if isinstance(error, Unauthorized) else NO_ANSWER, str(error))
+            self._set(False, _reason(error), str(error))
 
     def now(self) -> Reachability:
         with self._lock:
@@ -45,3 +46,9 @@ class Watch:
         with self._lock:
             since = self._now.since if self._now.is_reachable == is_reachable else self._clock.monotonic()
             self._now = Reachability(is_reachable, since, reason, message)
+
+
+def _reason(error: CouldNotAsk) -> str:
+    if isinstance(error, Unauthorized):
+        return KEY_REFUSED
+    return UNKNOWN_PLACE if isinstance(error, UnknownPlace) else NO_ANSWER

@@ -25,6 +25,7 @@ _EXIT_DELAY = datetime.timedelta(seconds=20)
 _BLUR = datetime.timedelta(seconds=2)
 # A reading of the instance may be this old in itself.
 _STALENESS = datetime.timedelta(seconds=15)
+KNOWN_STATES = frozenset({"allocating", "downloading", "creating", "running", "stopping"})
 # What comes in this long after an end was told without an event belongs to that end.
 _OLD_NEWS = datetime.timedelta(seconds=90)
 
@@ -47,6 +48,10 @@ class Reading:
         """The instance that is on its way to run."""
         candidates = [one for one in self.instances if one.state not in ("running", "stopping")]
         return max(candidates, key=lambda one: one.update_time, default=None)
+
+    def is_unreadable(self, instance_id: str) -> bool:
+        """Whether the instance is in a state of which we do not know what it means."""
+        return any(one.id == instance_id and one.state not in KNOWN_STATES for one in self.instances)
 
     def tells_already(self, event: Event) -> bool:
         """Whether the event says nothing about the instances that this answer does not show."""
@@ -112,7 +117,7 @@ def resolve(facts: Facts) -> Resolution:
         # A run that was never seen: it matters only if it is the last that this pod may have.
         final = [end for end in ends if end.instance_id != _id(reference) and _is_final(end, facts.group)]
         return Resolution(_same_run(facts), tuple(map(runs.ending, final)), _keys(final))
-    version = _replaced_by(facts)
+    version = _replaced_by(facts) or _silently_replaced_by(facts, ends)
     if version is None and not facts.is_given_up:
         return Resolution(Run(reference.container_id, reference.started_at, False, False), is_unexplained=True)
     if version is not None:
@@ -183,6 +188,8 @@ def _is_over(facts: Facts) -> bool:
     if facts.reading is None:
         return facts.group.running_count == 0
     current = facts.reading.running
+    if current is None and facts.reading.is_unreadable(_id(facts.remembered)):
+        return False
     if current is None or current.id != _id(facts.remembered):
         return True
     previous = facts.previous
@@ -204,6 +211,20 @@ def _replaced_by(facts: Facts) -> int | None:
         return None
     versions = [one.version for one in (facts.reading.running, facts.reading.starting) if one is not None]
     return max((version for version in versions if version > facts.previous.version), default=None)
+
+
+def _silently_replaced_by(facts: Facts, ends: list[End]) -> int | None:
+    """As `_replaced_by`, where this process has not seen the version that ran. A later run has ended for good, and the
+    event of an exit before it would have come in by now: of all ends only a replacement makes none.
+    """
+    later = (end for end in ends if end.instance_id != _id_of(facts) and _is_final(end, facts.group))
+    if facts.group.version > 1 and any(facts.now >= end.receive_time + _EXIT_DELAY for end in later):
+        return facts.group.version
+    return None
+
+
+def _id_of(facts: Facts) -> str:
+    return _id(facts.remembered) if facts.remembered is not None else ""
 
 
 def _is_final(end: End, group: Group) -> bool:

@@ -1,14 +1,15 @@
 """Sends one request to SaladCloud and returns its answer, or says that there is none.
 
 Guarantees: the API key is read anew for each request, goes to the configured host only (no redirect is followed, no
-netrc is read) and appears in no error; no error carries a request, a URL or a body. Only GETs are repeated, at most
-twice, and only if the request budget allows it. Safe to call from any thread: each has its own session.
-Does not look at what an answer means.
+netrc is read) and appears in no error and in no refusal's body; no error carries a request, a URL or a body. Only GETs
+are repeated, at most twice, and only if the request budget allows it. Safe to call from any thread: each has its own
+session. Does not look at what an answer means.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import email.utils
 import http.cookiejar
 import json
@@ -27,6 +28,8 @@ from urllib3.util.retry import Retry
 from virtual_kubelet_salad import __version__
 from virtual_kubelet_salad.errors import CouldNotAsk
 from virtual_kubelet_salad.runtime.clock import Clock
+from virtual_kubelet_salad.runtime.connections import OpenConnections
+from virtual_kubelet_salad.saladcloud import secret_texts
 
 USER_AGENT = f"virtual-kubelet-salad/{__version__}"
 API_KEY_HEADER = "Salad-Api-Key"
@@ -50,6 +53,8 @@ class Answer:
     """Decoded JSON; None for everything else."""
     retry_after: float | None = None
     """Seconds."""
+    date: datetime.datetime | None = None
+    """When the server gave it, by its own clock; None when it does not say."""
 
     @property
     def is_json(self) -> bool:
@@ -73,6 +78,10 @@ class Transport(Protocol):
         """
         ...
 
+    def close(self) -> None:
+        """Lets calls under way fail at once, and sends nothing any more."""
+        ...
+
 
 class RequestsTransport:
     """Over HTTP(S). `may_retry` is asked before a GET is sent once more."""
@@ -86,6 +95,7 @@ class RequestsTransport:
         self._key = _KeyHeader(key)
         self._may_retry = may_retry
         self._clock = clock
+        self._connections = OpenConnections()
         self._local = threading.local()
         self._lock = threading.Lock()
         self._sessions: list[requests.Session] = []
@@ -99,6 +109,8 @@ class RequestsTransport:
         content_type: str | None = None,
         timeout: tuple[float, float],
     ) -> Answer:
+        if self._connections.is_closed:
+            raise CouldNotAsk("SaladCloud is not asked any more: the daemon stops")
         headers = {"Content-Type": content_type or "application/json"} if body is not None else {}
         data = None if body is None else json.dumps(body, separators=(",", ":")).encode()
         failure: CouldNotAsk
@@ -113,7 +125,9 @@ class RequestsTransport:
         raise failure
 
     def close(self) -> None:
-        """Closes all connections; calls under way fail."""
+        """Cuts all connections for good: calls under way fail at once, later ones are not sent. May be called again."""
+        self._connections.refuse_more()
+        self._connections.shut_down()
         with self._lock:
             for session in self._sessions:
                 session.close()
@@ -147,9 +161,9 @@ class RequestsTransport:
             backoff_max=_GREATEST_BACKOFF_SECONDS,
             respect_retry_after_header=False,
             raise_on_status=False,
-            may_retry=self._may_retry,
+            may_retry=lambda: not self._connections.is_closed and self._may_retry(),
         )
-        adapter = requests.adapters.HTTPAdapter(pool_connections=1, pool_maxsize=1, max_retries=retry)
+        adapter = _CuttableAdapter(self._connections, retry)
         session.mount("https://", adapter)
         session.mount("http://", adapter)
         return session
@@ -162,7 +176,12 @@ class RequestsTransport:
                 body = json.loads(response.content)
             except ValueError:
                 body = None
-        return Answer(response.status_code, content_type, body, self._retry_after(response.headers.get("Retry-After")))
+            if response.status_code >= 400:
+                # A refusal may repeat what was sent.
+                body = secret_texts.without_in(body, (str(response.request.headers.get(API_KEY_HEADER, "")),))
+        headers = response.headers
+        retry_after = self._retry_after(headers.get("Retry-After"))
+        return Answer(response.status_code, content_type, body, retry_after, _date(headers.get("Date")))
 
     def _retry_after(self, text: str | None) -> float | None:
         if text is None:
@@ -170,11 +189,28 @@ class RequestsTransport:
         if text.strip().isascii() and text.strip().isdigit():
             seconds = float(text)
         else:
-            try:
-                seconds = (email.utils.parsedate_to_datetime(text) - self._clock.now()).total_seconds()
-            except (ValueError, TypeError):
+            date = _date(text)
+            if date is None:
                 return None
+            seconds = (date - self._clock.now()).total_seconds()
         return min(max(seconds, 0.0), GREATEST_RETRY_AFTER_SECONDS)
+
+
+class _CuttableAdapter(requests.adapters.HTTPAdapter):
+    """One kept connection per host, known to `connections` from its begin; through a proxy too."""
+
+    def __init__(self, connections: OpenConnections, retry: Retry) -> None:
+        self._connections = connections
+        super().__init__(pool_connections=1, pool_maxsize=1, max_retries=retry)
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = self._connections.pool_classes()
+
+    def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
+        manager = super().proxy_manager_for(*args, **kwargs)
+        manager.pool_classes_by_scheme = self._connections.pool_classes()
+        return manager
 
 
 class BudgetedRetry(Retry):
@@ -201,6 +237,15 @@ class BudgetedRetry(Retry):
             reason = error or ResponseError("not repeated")
             raise MaxRetryError(kwargs.get("_pool"), "", reason)  # type: ignore[arg-type]
         return super().increment(method, url, response, error, *args, **kwargs)
+
+
+def _date(text: str | None) -> datetime.datetime | None:
+    """An HTTP date, aware; None for anything else."""
+    try:
+        date = email.utils.parsedate_to_datetime(text or "")
+    except (ValueError, TypeError):
+        return None
+    return date if date.tzinfo is not None else None
 
 
 class _KeyHeader(requests.auth.AuthBase):

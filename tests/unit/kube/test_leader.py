@@ -175,6 +175,13 @@ def test_a_standby_waits_while_the_leader_renews(one: Replica, two: Replica, clo
     assert one.elector.is_leader()
     assert two.gained == 0
     assert two.elector.holder == "one"
+    assert two.elector.is_led_by_another and not one.elector.is_led_by_another
+
+
+def test_before_the_first_answer_nobody_is_known_to_lead(one: Replica, leases: Leases) -> None:
+    leases.fail = lambda: "before"
+    one.elector.step()
+    assert not one.elector.is_leader() and not one.elector.is_led_by_another
 
 
 def test_a_standby_takes_over_15_seconds_after_it_last_saw_a_renewal(

@@ -380,3 +380,17 @@ def test_many_workers_process_everything_and_no_key_twice_at_once() -> None:
     assert collisions == []
     assert len(handled) == 50
     assert not any(worker.is_alive() for worker in workers)
+
+
+def test_news_that_comes_during_a_failing_run_does_not_wait_out_its_backoff(queue: WorkQueue) -> None:
+    queue.add("a")
+    for _ in range(10):
+        queue.get()
+        queue.done("a")
+        queue.add_rate_limited("a")
+        queue.add("a")
+    assert queue.get() == "a"
+    queue.add("a")  # it changes while it is looked at
+    queue.done("a")
+    queue.add_rate_limited("a")  # and the look fails
+    assert queue.get() == "a"

@@ -13,6 +13,7 @@ from virtual_kubelet_salad.saladcloud.catalog import Catalog
 from virtual_kubelet_salad.saladcloud.credit import CANARY_SECONDS, Credit
 from virtual_kubelet_salad.saladcloud.models import GpuClass, Group, Quota
 from virtual_kubelet_salad.saladcloud.reachability import Watch
+from virtual_kubelet_salad.saladcloud.room import HELD_SECONDS, Room
 from virtual_kubelet_salad.saladcloud.schemas import answers
 
 
@@ -22,6 +23,7 @@ class Offer:
     def __init__(self) -> None:
         self.now_quota: Quota | None = Quota(10, 4)
         self.now_classes: tuple[GpuClass, ...] | None = CLASSES
+        self.failure: Exception = CouldNotAsk("down")
         self.asked: list[str] = []
 
     def quota(self) -> Quota:
@@ -33,7 +35,7 @@ class Offer:
     def gpu_classes(self) -> tuple[GpuClass, ...]:
         self.asked.append("classes")
         if self.now_classes is None:
-            raise CouldNotAsk("down")
+            raise self.failure
         return self.now_classes
 
 
@@ -88,6 +90,38 @@ def test_the_largest_workload_is_that_of_the_largest_class(clock: FakeClock) -> 
     }
 
 
+def test_only_another_offer_is_told(clock: FakeClock) -> None:
+    offer, told = Offer(), []
+    catalog = Catalog(offer, clock)  # type: ignore[arg-type]
+    catalog.on_change = lambda: told.append(clock.monotonic())
+    _run(catalog, clock, 1_800)
+    assert len(told) == 1, "the first classes are another offer than none"
+    offer.now_classes = CLASSES[1:]
+    _run(catalog, clock, 1_800)
+    assert len(told) == 2
+    offer.now_classes = None
+    _run(catalog, clock, 1_800)
+    assert len(told) == 2
+
+
+def test_a_refused_key_is_an_obstacle_only_while_no_classes_are_known(clock: FakeClock) -> None:
+    offer = Offer()
+    offer.now_classes, offer.failure = None, Unauthorized("SaladCloud refused the API key")
+    catalog = Catalog(offer, clock)  # type: ignore[arg-type]
+    _run(catalog, clock, 60)
+    with pytest.raises(Blocked) as caught:
+        catalog.classes()
+    assert (caught.value.reason, str(caught.value)) == ("ApiKeyRefused", "SaladCloud refused the API key")
+    offer.failure = CouldNotAsk("down")
+    _run(catalog, clock, 60)
+    assert catalog.classes() is None
+    offer.now_classes = CLASSES
+    _run(catalog, clock, 60)
+    offer.now_classes, offer.failure = None, Unauthorized("SaladCloud refused the API key")
+    _run(catalog, clock, 1_200)
+    assert catalog.classes() == CLASSES
+
+
 def test_a_standby_reads_nothing(clock: FakeClock) -> None:
     offer = Offer()
     catalog = Catalog(offer, clock, lambda: False)  # type: ignore[arg-type]
@@ -139,6 +173,56 @@ def test_one_stopped_group_is_no_sign_of_missing_credit(clock: FakeClock) -> Non
     assert not credit.is_out
     credit.stopped(3)
     assert credit.is_out
+
+
+def test_the_return_of_credit_is_told_once(clock: FakeClock) -> None:
+    credit, told = Credit(clock), []
+    credit.on_recovery = lambda: told.append(1)
+    credit.accepted()
+    assert told == []
+    credit.refused("OutOfCredit")
+    credit.accepted()
+    credit.accepted()
+    assert told == [1]
+
+
+# -- room
+
+
+def _full() -> Blocked:
+    return Blocked("QuotaExceeded", "SaladCloud's quota is used up")
+
+
+def test_after_a_refusal_for_the_quota_no_create_goes_out_until_the_quota_is_read(clock: FakeClock) -> None:
+    room = Room(clock)
+    room.check_create()
+    room.refused(Blocked("OutOfCredit", "no credit"))
+    room.check_create()
+    room.refused(_full())
+    with pytest.raises(Blocked) as caught:
+        room.check_create()
+    assert (caught.value.reason, str(caught.value)) == ("QuotaExceeded", "SaladCloud's quota is used up")
+    room.read(Quota(10, 10))
+    room.check_create()
+
+
+def test_a_quota_that_cannot_be_read_holds_creates_for_a_minute_only(clock: FakeClock) -> None:
+    room = Room(clock)
+    room.refused(_full())
+    clock.advance(HELD_SECONDS)
+    room.check_create()
+
+
+def test_room_is_told_once_and_only_to_those_who_wait_for_it(clock: FakeClock) -> None:
+    room, told = Room(clock), []
+    room.on_recovery = lambda: told.append(1)
+    room.read(Quota(10, 4))
+    room.refused(_full())
+    room.read(Quota(10, 10))
+    assert told == []
+    room.read(Quota(10, 9))
+    room.read(Quota(10, 8))
+    assert told == [1]
 
 
 # -- reachability

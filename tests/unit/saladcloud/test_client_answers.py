@@ -7,7 +7,16 @@ from typing import Any
 import pytest
 
 from tests.support.prepared_cloud import ABOUT_ONE, CALLS, HTML, READS, REQUEST, WRITES, World, problem
-from virtual_kubelet_salad.errors import Blocked, Conflict, CouldNotAsk, NoBudget, NotFound, Refused, Unauthorized
+from virtual_kubelet_salad.errors import (
+    Blocked,
+    Conflict,
+    CouldNotAsk,
+    NoBudget,
+    NotFound,
+    Refused,
+    Unauthorized,
+    UnknownPlace,
+)
 
 
 @pytest.fixture
@@ -86,7 +95,7 @@ def test_a_404_with_a_problem_is_not_found(world: World, name: str) -> None:
 @pytest.mark.parametrize("kind", ["organization_not_found", "https://example.test/problems/project_not_found"])
 def test_a_404_about_the_project_says_nothing_about_a_group(world: World, name: str, kind: str) -> None:
     world.wire.say(404, problem(kind))
-    with pytest.raises(CouldNotAsk):
+    with pytest.raises(UnknownPlace):
         CALLS[name](world.client)
 
 
@@ -207,6 +216,14 @@ def test_a_refusal_never_repeats_a_secret(world: World) -> None:
     with pytest.raises(Refused) as caught:
         world.client.create_group(REQUEST)
     assert "hidden" not in str(caught.value) and "are not allowed" in str(caught.value)
+
+
+def test_the_name_of_the_pod_may_stand_in_a_refusal(world: World) -> None:
+    record = '{"uid":"u","pod":"my-inference-server"}'
+    request = {"container": {"environment_variables": {"SALAD_VK_OWNER": record}}}
+    world.wire.say(400, problem(None, "my-inference-server-0 is too long"))
+    with pytest.raises(Blocked, match="my-inference-server-0 is too long"):
+        world.client.create_group(request)
 
 
 def test_a_long_text_is_clipped_and_made_printable(world: World) -> None:

@@ -60,9 +60,17 @@ def test_an_item_beyond_the_limits_is_named_by_its_index_only(item: str, said: s
 
 
 def test_an_item_that_a_variable_made_too_long_blocks_for_the_variable_may_change() -> None:
-    pod = pod_with(words=["$(SCRIPT)"])
+    env = [{"name": "SCRIPT", "valueFrom": {"configMapKeyRef": {"name": "c", "key": "k"}}}]
+    pod = stored_pod(container={"command": ["$(SCRIPT)"], "env": env})
     command.check(pod)
     with pytest.raises(Blocked, match="Item 0"):
+        built(pod, words=("x" * 1001,))
+
+
+def test_an_item_that_the_pods_own_values_made_too_long_is_refused_for_nothing_can_mend_it() -> None:
+    pod = pod_with(words=["$(SCRIPT)"])
+    command.check(pod)
+    with pytest.raises(Refused, match="Item 0"):
         built(pod, words=("x" * 1001,))
 
 

@@ -15,6 +15,7 @@ from virtual_kubelet_salad.saladcloud import container_group
 from virtual_kubelet_salad.saladcloud.container_group import Settings
 
 NOTHING = Inputs(environment=[], secrets={})
+FROM_A_SECRET = {"envFrom": [{"secretRef": {"name": "s"}}]}
 
 
 def build(
@@ -58,7 +59,7 @@ def test_a_pod_that_names_the_owner_record_is_refused_and_a_source_that_does_blo
     with pytest.raises(Refused):
         build(pod, environment(("SALAD_VK_OWNER", "me")))
     with pytest.raises(Blocked):
-        build(stored_pod(), environment(("SALAD_VK_OWNER", "me")))
+        build(stored_pod(container=FROM_A_SECRET), environment(("SALAD_VK_OWNER", "me")))
 
 
 def test_empty_variables_are_left_out_and_told_by_name() -> None:
@@ -73,11 +74,25 @@ def test_a_value_beyond_the_limits_is_told_by_name_never_by_value(value: str) ->
     with pytest.raises(Refused) as refusal:
         build(literal, environment(("BIG", value)))
     with pytest.raises(Blocked) as obstacle:
-        build(stored_pod(), environment(("BIG", value)))
+        build(stored_pod(container=FROM_A_SECRET), environment(("BIG", value)))
     for error in (refusal, obstacle):
         assert "BIG" in str(error.value)
         assert "ary" not in str(error.value)
     assert [notice.reason for notice in container_group.refusals(literal)] == ["InvalidEnvironment"]
+
+
+@pytest.mark.parametrize("name", ["", "N" * 1001, "a\nb"])
+def test_a_name_beyond_the_limits_is_refused_in_a_pod_and_blocks_out_of_a_source(name: str) -> None:
+    pod = stored_pod(container={"env": [{"name": name, "value": "1"}]})
+    assert [notice.reason for notice in container_group.refusals(pod)] == ["InvalidEnvironment"]
+    with pytest.raises(Blocked, match="name of an environment variable"):
+        build(stored_pod(container=FROM_A_SECRET), environment((name, "1")))
+
+
+def test_a_value_that_the_pods_own_references_made_too_long_is_refused_for_nothing_can_mend_it() -> None:
+    pod = stored_pod(container={"env": [{"name": "A", "value": "x" * 600}, {"name": "B", "value": "$(A)$(A)"}]})
+    with pytest.raises(Refused, match="variable B has 1200 characters"):
+        build(pod, environment(("A", "x" * 600), ("B", "x" * 1200)))
 
 
 def test_a_literal_that_a_later_source_replaces_is_not_held_against_the_pod() -> None:

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from tests.support.clock import FakeClock
+from tests.support.clock import FakeClock, WrongClock
 from virtual_kubelet_salad.errors import CouldNotAsk, NoBudget
 from virtual_kubelet_salad.runtime.ratelimit import RequestClass
 from virtual_kubelet_salad.saladcloud.events import Kind
-from virtual_kubelet_salad.saladcloud.explanations import EVENTS_PER_GROUP, Explanations
+from virtual_kubelet_salad.saladcloud.explanations import LATEST_EVENTS, UNTOLD_EVENTS, Explanations
 from virtual_kubelet_salad.saladcloud.feed import EventFeed
 from virtual_kubelet_salad.saladcloud.models import LogEntry, LogPage
 
@@ -46,8 +46,9 @@ class Logs:
 
 
 class World:
-    def __init__(self, since_seconds: float = 0.0) -> None:
-        self.clock, self.logs, self.explanations = FakeClock(), Logs(), Explanations()
+    def __init__(self, since_seconds: float = 0.0, wrong_by_seconds: float = 0.0) -> None:
+        self._right = FakeClock()
+        self.clock, self.logs, self.explanations = WrongClock(self._right, wrong_by_seconds), Logs(), Explanations()
         self.woken: list[str] = []
         self.begin = self.clock.now()
         self.feed = EventFeed(
@@ -60,7 +61,7 @@ class World:
         )
 
     def tick(self, seconds: float = 10.0) -> float:
-        self.clock.advance(seconds)
+        self._right.advance(seconds)
         return self.feed.step()
 
 
@@ -94,13 +95,23 @@ def test_an_event_that_comes_in_late_is_still_seen(world: World) -> None:
     assert world.woken == ["web"]
 
 
+def test_a_clock_that_was_ahead_and_is_set_right_makes_no_gap() -> None:
+    world = World(since_seconds=60.0, wrong_by_seconds=3600.0)
+    world.tick()
+    world.logs.add(world.clock.now() - 3650 * SECOND)
+    world.clock.wrong_by = 0 * SECOND
+    world.tick()
+    assert world.woken == ["web"]
+    assert all(start <= end for start, end, _ in world.logs.queries)
+
+
 def test_a_failed_tick_does_not_move_on(world: World) -> None:
     for _ in range(20):
         world.tick()
     world.logs.failures = [CouldNotAsk("down")] * 60
     missed = world.clock.now() + SECOND
     for _ in range(60):
-        assert 1.0 <= world.tick() <= 10.0
+        assert world.tick() == 10.0, "an outage is no reason to ask more often"
     world.logs.add(missed)
     world.tick()
     world.tick(1.0)
@@ -181,11 +192,11 @@ def test_a_standby_asks_nothing() -> None:
 
 
 def test_kept_events_are_bounded_and_can_be_dropped(world: World) -> None:
-    for number in range(EVENTS_PER_GROUP + 10):
+    for number in range(UNTOLD_EVENTS + LATEST_EVENTS + 10):
         world.logs.add(world.clock.now() + number * SECOND / 100, instance=str(number))
     world.logs.add(world.clock.now() + SECOND, group="other")
     world.tick()
-    assert len(world.explanations.of("web")) == EVENTS_PER_GROUP
+    assert len(world.explanations.of("web")) == UNTOLD_EVENTS + LATEST_EVENTS
     world.explanations.keep_only({"other"})
     assert world.explanations.of("web") == () and len(world.explanations.of("other")) == 1
     world.explanations.forget("other")

@@ -234,3 +234,23 @@ def test_sizes_are_raised_to_what_every_chosen_class_takes_at_least() -> None:
     large = dataclasses.replace(RTX_4090, min_vcpu=4, min_ram=8192)
     raised = gpu.raised_to_least(sizes, (RTX_4090, large))
     assert (raised.cpu_in_cores, raised.memory_in_mib) == (4, 8192)
+
+
+def test_classes_that_cannot_share_one_size_are_never_sent_together() -> None:
+    large = dataclasses.replace(RTX_4090, min_ram=32_768)
+    small = dataclasses.replace(RTX_3060, max_ram=16_384)
+    tell: list[Notice] = []
+    assert chosen(ONE_GPU, (large, small)) == ["RTX 3060 (12 GB)"]
+    named = "RTX 4090 (24 GB), RTX 3060 (12 GB)"
+    assert chosen({}, (large, small), names=named, tell=tell) == ["RTX 3060 (12 GB)"]
+    assert "Left out: RTX 4090 (24 GB) (what it takes at least is more than the others have)" in tell[0].message
+    assert chosen({}, (large, small), names="RTX 4090 (24 GB)") == ["RTX 4090 (24 GB)"]
+    assert chosen({"memory": "16Gi"}, (large, RTX_3060)) is None
+    assert chosen({"memory": "16Gi", **ONE_GPU}, (large, RTX_3060)) == ["RTX 3060 (12 GB)", "RTX 4090 (24 GB)"]
+
+
+def test_a_class_that_takes_nothing_below_its_own_least_is_never_sent_with_more_than_it_has() -> None:
+    odd = dataclasses.replace(RTX_4090, min_ram=32_768)
+    sizes = resources.sizes(stored_pod())
+    wish = gpu.Wish(("RTX 4090 (24 GB)",), None, Fraction(0), None, "high")
+    assert gpu.raised_to_least(sizes, gpu.choose(wish, sizes, (odd, RTX_3060), [])).memory_in_mib == 32_768

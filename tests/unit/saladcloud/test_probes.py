@@ -63,6 +63,14 @@ def test_every_kind_of_probe_is_translated(handler: dict[str, Any], request_part
     assert sent(handler) == {**TIMING, **request_part}
 
 
+def test_references_in_a_command_see_the_values_that_the_container_writes_as_in_a_kubelet() -> None:
+    env = [{"name": "PORT", "value": "80"}, {"name": "KEY", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}]
+    command = ["curl", "localhost:$(PORT)", "$$(PORT)", "x$(KEY)", "$(NOBODY)"]
+    pod = stored_pod(container={"env": env, "livenessProbe": {"exec": {"command": command}}})
+    (probe,) = probes.probes(pod, []).values()
+    assert probe["exec"]["command"] == ["curl", "localhost:80", "$(PORT)", "x", "$(NOBODY)"]
+
+
 @pytest.mark.parametrize(
     "probe",
     [
@@ -78,6 +86,12 @@ def test_every_kind_of_probe_is_translated(handler: dict[str, Any], request_part
         {"exec": {"command": ["a\nb"]}},
         {"exec": {"command": ["a"] * 101}},
         {"grpc": {"port": 1, "service": "x" * 1025}},
+        {},
+        {**TCP, "exec": {"command": ["true"]}},
+        {"tcpSocket": {}},
+        {"httpGet": {"port": 80, "scheme": "GOPHER"}},
+        {**TCP, "initialDelaySeconds": -1},
+        {**TCP, "periodSeconds": -1},
         {**TCP, "timeoutSeconds": 61},
         {**TCP, "initialDelaySeconds": 1201},
         {**TCP, "periodSeconds": 2401, "failureThreshold": 1},

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.support.clock import FakeClock
-from virtual_kubelet_salad.errors import CouldNotAsk, NoBudget
+from virtual_kubelet_salad.errors import CouldNotAsk, NoBudget, Unauthorized, UnknownPlace
 from virtual_kubelet_salad.saladcloud.reachability import Watch
 
 
@@ -34,3 +36,17 @@ def test_a_request_that_was_not_sent_says_nothing(fake_clock: FakeClock) -> None
     watch = Watch(fake_clock)
     watch.failed(NoBudget("used up", retry_after=1.0))
     assert watch.now().is_reachable
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (CouldNotAsk("down"), "SaladCloudUnreachable"),
+        (Unauthorized("refused"), "ApiKeyRefused"),
+        (UnknownPlace("never heard of"), "ProjectNotFound"),
+    ],
+)
+def test_the_reason_tells_an_outage_from_a_mistake(fake_clock: FakeClock, error: CouldNotAsk, reason: str) -> None:
+    watch = Watch(fake_clock)
+    watch.failed(error)
+    assert (watch.now().reason, watch.now().message) == (reason, str(error))

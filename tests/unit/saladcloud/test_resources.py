@@ -42,6 +42,20 @@ def test_requests_win_over_limits_and_the_container_over_the_pod() -> None:
     assert sizes({"cpu": "2"}, resources=pods_own) == Sizes(2, 8192, None, None, 0)
 
 
+def test_an_amount_of_zero_asks_for_nothing_so_the_next_one_counts() -> None:
+    assert sizes({"cpu": "0", "memory": "0"}, {"cpu": "4", "memory": "8Gi"}) == Sizes(4, 8192, None, None, 0)
+    assert sizes({"nvidia.com/gpu": "0"}, {"nvidia.com/gpu": "0"}).gpus == 0
+
+
+def test_a_resource_that_cannot_be_had_may_be_opted_out_of() -> None:
+    pod = stored_pod(
+        container={"resources": {"limits": {"cpu": "2", "rdma/hca": "1", "example.com/none": "0"}}},
+        annotations={"salad.com/ignore-unsupported": "Resources"},
+    )
+    assert resources.sizes(pod).cpu_in_cores == 2
+    assert resources.unknown_names(pod) == ["rdma/hca"]
+
+
 def test_storage_is_in_bytes_raised_to_the_least_and_absent_when_not_stated() -> None:
     assert sizes({"ephemeral-storage": "20Gi"}).storage_in_bytes == 20 * GIB
     assert sizes({"ephemeral-storage": "100Mi"}).storage_in_bytes == GIB
@@ -65,7 +79,7 @@ def test_a_size_is_sent_in_the_units_of_the_api() -> None:
         ({"ephemeral-storage": "2Pi"}, "bytes of ephemeral-storage"),
         ({"nvidia.com/gpu": "1500m"}, "whole number"),
         ({"nvidia.com/gpu": "513"}, "whole number"),
-        ({"amd.com/gpu": "1"}, "no amd.com/gpu"),
+        ({"amd.com/gpu": "1"}, 'no amd.com/gpu. To run the pod without it, annotate it with salad.com/ignore-unsuppor'),
         ({"hugepages-2Mi": "64Mi"}, "no hugepages-2Mi"),
         ({"cpu": "-1"}, "negative"),
         ({"cpu": "many"}, "'many' is not a quantity"),
@@ -91,3 +105,4 @@ def test_shared_memory_is_the_size_of_the_empty_dir_at_its_path() -> None:
     assert _with_shared_memory({"medium": "Memory", "sizeLimit": "1M"}, "/dev/shm/").shared_memory_in_mib == 64
     assert _with_shared_memory({"medium": "Memory"}).shared_memory_in_mib == 8192
     assert _with_shared_memory({"medium": "Memory", "sizeLimit": "2Gi"}, "/cache").shared_memory_in_mib is None
+    assert _with_shared_memory({"medium": "HugePages"}).shared_memory_in_mib is None

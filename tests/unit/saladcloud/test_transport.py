@@ -197,3 +197,10 @@ def test_proxy_variables_are_honored(monkeypatch: pytest.MonkeyPatch, mocked: re
     mocked.add_callback("GET", f"{BASE}/x", look)
     _transport().send("GET", "/x", timeout=TIMEOUT)
     assert seen == ["http://proxy.example.test:3128"]
+
+
+def test_a_refusal_that_repeats_the_key_comes_without_it(mocked: responses.RequestsMock) -> None:
+    body = {"title": f"the key {KEY} is not known", KEY: [{"a": KEY[:-2]}, 5]}
+    mocked.get(f"{BASE}/x", json=body, status=401)
+    answer = _transport().send("GET", "/x", timeout=TIMEOUT)
+    assert answer.body == {"title": "the key … is not known", "…": [{"a": "…"}, 5]}

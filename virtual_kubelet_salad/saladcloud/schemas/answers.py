@@ -7,6 +7,8 @@ be read (None). Pure. Source: SaladCloud's OpenAPI file, and what the live servi
 from __future__ import annotations
 
 import datetime
+import json
+import math
 from collections.abc import Callable, Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Any, Generic, TypeVar
@@ -15,12 +17,24 @@ import marshmallow
 from marshmallow import fields
 
 from virtual_kubelet_salad.saladcloud import owner
-from virtual_kubelet_salad.saladcloud.models import GpuClass, Group, Instance, LogEntry, LogPage, Quota
+from virtual_kubelet_salad.saladcloud.models import (
+    GpuClass,
+    Group,
+    Instance,
+    LogEntry,
+    LogPage,
+    OutputEntry,
+    OutputPage,
+    Quota,
+)
 
 T = TypeVar("T")
 
 # A fraction up to this is one of 1, a greater number is percent: the API describes percent and sends fractions.
 _GREATEST_FRACTION = 1.0
+# Keys that SaladCloud takes out of a line that is a JSON object; it writes the last three names in two ways.
+_TAKEN_OUT = ("severity_number", "trace_id", "trace_Id", "span_id", "span_Id", "parent_span_id")
+_NO_SEVERITY = "default"
 
 
 def moment(value: object) -> datetime.datetime | None:
@@ -75,6 +89,16 @@ def log_page(raw: object) -> LogPage | None:
     loaded = [_LOG_ENTRY.load(_flat_entry(item)) for item in items if isinstance(item, Mapping)]
     entries = [LogEntry(**one) for one in loaded if one["message"] and one["time"] and one["receive_time"]]
     return LogPage(tuple(entries), len(items), moment(raw.get("page_max_time")))
+
+
+def output_page(raw: object) -> OutputPage | None:
+    """An answer to a query of what containers wrote; entries without a time are left out. None: this is none."""
+    items = raw.get("items") if isinstance(raw, Mapping) else None
+    if not isinstance(raw, Mapping) or not isinstance(items, list):
+        return None
+    loaded = [_OUTPUT_ENTRY.load(_flat_output(item)) for item in items if isinstance(item, Mapping)]
+    entries = [OutputEntry(**one) for one in loaded if one["time"] and one["receive_time"]]
+    return OutputPage(tuple(entries), len(items), moment(raw.get("page_max_time")))
 
 
 def system_logs(raw: object, group_name: str) -> tuple[LogEntry, ...] | None:
@@ -171,6 +195,12 @@ def _as_percent(value: Any) -> float | None:
     return progress * 100.0 if progress <= _GREATEST_FRACTION else progress
 
 
+def _as_amount(value: Any) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0.0 <= value < math.inf:
+        raise ValueError
+    return float(value)
+
+
 def _as_prices(value: Any) -> Mapping[str, Decimal]:
     prices: dict[str, Decimal] = {}
     for item in value:
@@ -219,6 +249,27 @@ def _flat_entry(raw: Mapping[str, Any]) -> dict[str, Any]:
     )
 
 
+def _flat_output(raw: Mapping[str, Any]) -> dict[str, Any]:
+    labels = ("resource", "labels")
+    flat = _flat(
+        raw,
+        group=(*labels, "container_group_name"),
+        instance_id=(*labels, "instance_id"),
+        time=("time",),
+        receive_time=("receive_time",),
+    )
+    parsed = raw.get("json_log")
+    return {**flat, "text": _json_line(raw, parsed) if isinstance(parsed, Mapping) else raw.get("text_log")}
+
+
+def _json_line(raw: Mapping[str, Any], parsed: Mapping[str, Any]) -> str:
+    """A line that was a JSON object, as near as it can be told: SaladCloud takes it apart."""
+    severity = raw.get("severity")
+    taken_out = {key: raw[key] for key in _TAKEN_OUT if raw.get(key) is not None}
+    first = {"severity": severity} if severity not in (None, _NO_SEVERITY) else {}
+    return json.dumps({**first, **parsed, **taken_out}, ensure_ascii=False, separators=(",", ":"))
+
+
 _GROUP = _reader(
     name=_text(),
     status=_text(),
@@ -245,6 +296,8 @@ _INSTANCE = _reader(
     ready=_true_or(False),
     started=_true_or(False),
     progress_in_percent=_Lenient(_as_percent, None, data_key="pulling_progress"),
+    cpu_seconds=_Lenient(_as_amount, None, data_key="cpu_usage_total"),
+    memory_in_mib=_Lenient(_as_amount, None, data_key="memory_usage_mb"),
 )
 _LOG_ENTRY = _reader(
     group=_text(),
@@ -254,6 +307,13 @@ _LOG_ENTRY = _reader(
     receive_time=_time(),
     message=_text(),
     gpu_class=_text(),
+)
+_OUTPUT_ENTRY = _reader(
+    group=_text(),
+    instance_id=_text(),
+    time=_time(),
+    receive_time=_time(),
+    text=_text(),
 )
 _QUOTA = _reader(
     replicas=_Lenient(_as_whole, 0, data_key="container_replicas_quota"),
@@ -270,4 +330,5 @@ _GPU_CLASS = _reader(
     max_ram=_whole(None),
     min_storage=_whole(None),
     max_storage=_whole(None),
+    is_high_demand=_Lenient(_only(bool), None),
 )
