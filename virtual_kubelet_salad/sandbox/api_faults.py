@@ -12,6 +12,8 @@ from typing import Any
 
 KINDS = (
     "status",  # answer with a Status of `code`
+    "repeat",  # the same, and its message repeats the body of the request
+    "answer",  # answer 200 with `body`, whatever the question
     "hang",  # read the request and never answer
     "close",  # close the connection instead of answering; nothing is applied
     "close_after",  # carry the request out, then close the connection without an answer
@@ -33,6 +35,7 @@ class Fault:
     times: int | None = None
     code: int = 503
     retry_after_seconds: int | None = None
+    body: Any = None
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -66,6 +69,11 @@ class Faults:
         """Put a rule in force; earlier ones win."""
         with self._lock:
             self._faults.append(fault)
+
+    def only(self, *faults: Fault) -> None:
+        """Put these in force instead of all others, at once."""
+        with self._lock:
+            self._faults[:] = faults
 
     def clear(self) -> None:
         """Take all rules back."""

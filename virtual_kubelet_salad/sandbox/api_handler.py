@@ -100,7 +100,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         is_watch = self.command == "GET" and query.get("watch") in ("true", "1")
         self.face.count_request(self.command, url.path, is_watch)
         fault = self.face.faults.take(self.command, url.path, is_watch)
-        if fault is not None and not self._survives(fault):
+        if fault is not None and not self._survives(fault, raw):
             return
         try:
             if is_watch:
@@ -110,12 +110,16 @@ class Handler(http.server.BaseHTTPRequestHandler):
         except ApiError as error:
             self._send_json(error.code, error.status())
 
-    def _survives(self, fault: Fault) -> bool:
+    def _survives(self, fault: Fault, raw: bytes) -> bool:
         """Do what the fault says; True when the request is to be served all the same."""
         if fault.kind == "status":
             error = ApiError(fault.code, "a fault was asked for")
             headers = {} if fault.retry_after_seconds is None else {"Retry-After": str(fault.retry_after_seconds)}
             self._send_json(fault.code, error.status(), headers)
+        elif fault.kind == "repeat":
+            self._send_json(fault.code, ApiError(fault.code, f"Invalid value: {raw.decode()}").status())
+        elif fault.kind == "answer":
+            self._send_json(200, fault.body)
         elif fault.kind == "hang":
             self.face.wait_for_stop()
             self.close_connection = True

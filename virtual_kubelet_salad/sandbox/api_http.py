@@ -272,10 +272,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="A minimal Kubernetes API server on loopback, for trying things out.")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
+    parser.add_argument("--seed", type=int, default=0, help="decides UIDs and generated names")
     parser.add_argument("--kubeconfig", metavar="FILE", help="write a kubeconfig for this server to FILE")
     arguments = parser.parse_args()
     clock = SystemClock()
-    server = ApiServer(ApiServerModel(clock), arguments.host, arguments.port, clock=clock)
+    server = ApiServer(ApiServerModel(clock, seed=arguments.seed), arguments.host, arguments.port, clock=clock)
     finished = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: finished.set())

@@ -2,8 +2,8 @@
 
 Everything lives in one temporary directory and in four processes of its own; leaving the `with` block leaves nothing
 behind. There is no kubelet: a pod runs only when someone plays its node. The API server and the controllers can be
-stopped and started again, on the same port and with the same data. Needs `cryptography`, which the extra `sandbox`
-brings, and the four binaries. Not for several threads at once; enter it on a thread that stays (see `processes`).
+stopped and started again, on the same port and with the same data. Needs the four binaries. Not for several threads at
+once; enter it on a thread that stays (see `processes`).
 """
 
 from __future__ import annotations

@@ -1,7 +1,5 @@
 """A certificate authority for a control plane on loopback: one CA, serving and client certificates, as PEM files in
 one directory.
-
-Needs `cryptography`, which the extra `sandbox` brings.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The sandbox's cluster when the binaries of Kubernetes are at hand: a real control plane on loopback.
 
-Importing this module needs `cryptography`. Use it on one thread that stays; see `processes`.
+Use it on one thread that stays; see `processes`.
 """
 
 from __future__ import annotations

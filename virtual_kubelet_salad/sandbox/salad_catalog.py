@@ -1,14 +1,21 @@
 """The GPU classes that the simulated SaladCloud offers, with the traps of the live list: near duplicates, a leading
 space, another vendor, a cluster.
 
-Plain data. Memory in MB, storage in bytes, prices in dollars per hour.
+Plain data, and an offer that can change. Memory in MB, storage in bytes, prices in dollars per hour.
 """
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 _GIB = 2**30
+# What a priority costs of the price at high; the live list rounds to tenths of a cent.
+_PRICES_IN_PARTS = {"high": 1.0, "medium": 0.85, "low": 0.7, "batch": 0.5}
+
+
+def _prices(high: float) -> list[dict[str, str]]:
+    return [{"priority": priority, "price": f"{high * part:.3f}"} for priority, part in _PRICES_IN_PARTS.items()]
 
 
 def _gpu_class(
@@ -22,12 +29,10 @@ def _gpu_class(
     ram: int = 61_440,
     demand: bool = False,
 ) -> dict[str, Any]:
-    # Priorities cost less in steps; the live list rounds to tenths of a cent.
-    prices = {"high": high, "medium": high * 0.85, "low": high * 0.7, "batch": high * 0.5}
     return {
         "id": identifier,
         "name": name,
-        "prices": [{"priority": priority, "price": f"{price:.3f}"} for priority, price in prices.items()],
+        "prices": _prices(high),
         "is_high_demand": demand,
         "gpu_class_type": kind,
         "gpu_count": count,
@@ -67,3 +72,38 @@ GPU_CLASSES: tuple[dict[str, Any], ...] = (
 CPU_ONLY_CLASS = ""  # what a system log shows as the class of a group without GPU
 
 NAMES: dict[str, str] = {gpu_class["id"]: gpu_class["name"] for gpu_class in GPU_CLASSES}
+
+
+class Offer:
+    """The classes on offer now. Classes are named by their name or id; KeyError for one that was never there."""
+
+    def __init__(self) -> None:
+        self._classes = {one["id"]: one for one in GPU_CLASSES}
+        self._withdrawn: set[str] = set()
+        self._write()
+
+    def withdraw(self, name: str) -> None:
+        """It is offered no more; groups that were created with it stay."""
+        self._withdrawn.add(self._id(name))
+        self._write()
+
+    def restore(self, name: str) -> None:
+        """It is offered again."""
+        self._withdrawn.discard(self._id(name))
+        self._write()
+
+    def set_price(self, name: str, dollars: float) -> None:
+        """Another price at high priority; the others follow."""
+        identifier = self._id(name)
+        self._classes[identifier] = {**self._classes[identifier], "prices": _prices(dollars)}
+        self._write()
+
+    def _id(self, name: str) -> str:
+        ids: dict[str, str] = {key: one["id"] for one in GPU_CLASSES for key in (one["id"], one["name"].strip())}
+        return ids[name]
+
+    def _write(self) -> None:
+        on_offer = [one for one in self._classes.values() if one["id"] not in self._withdrawn]
+        self.ids = frozenset(one["id"] for one in on_offer)
+        # The body of the list, kept because it is asked for far more often than it changes.
+        self.text = json.dumps({"items": on_offer}, separators=(",", ":"))

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 from virtual_kubelet_salad.runtime.clock import Clock
+from virtual_kubelet_salad.sandbox.salad_catalog import Offer
 from virtual_kubelet_salad.sandbox.salad_lifecycle import Lifecycle
 from virtual_kubelet_salad.sandbox.salad_logs import LogStore
 from virtual_kubelet_salad.sandbox.salad_settings import SaladSettings
-from virtual_kubelet_salad.sandbox.salad_traffic import Traffic
-from virtual_kubelet_salad.sandbox.salad_world import Group, Replica, World
+from virtual_kubelet_salad.sandbox.salad_traffic import Fault, Traffic
+from virtual_kubelet_salad.sandbox.salad_world import Group, Replica, World, owner_field
 
 CONTROLS = (
     "exit_container",
@@ -37,7 +39,15 @@ CONTROLS = (
     "clear_faults",
     "refuse_keys",
     "configure",
+    "withdraw_gpu_class",
+    "restore_gpu_class",
+    "price_gpu_class",
+    "pod_ended",
+    "daemon_away",
 )
+
+
+KEPT_REQUESTS = 200
 
 
 class ControlError(Exception):
@@ -52,6 +62,8 @@ class SaladControls:
         self._logs = LogStore(self._world)
         self._life = Lifecycle(self._world, self._logs)
         self._traffic = Traffic()
+        self._offer = Offer()
+        self._requests: dict[str, Any] = {}
         self._keys_are_refused = False
         self._duplicates: list[dict[str, Any]] = []
         self._foreign_deletions: list[str] = []
@@ -151,9 +163,18 @@ class SaladControls:
         """Every request fails in this way, until None."""
         self._traffic.set_outage(kind)
 
-    def fail_next(self, count: int = 1, kind: str = "503", applied: bool = False, operation: str | None = None) -> None:
-        """The next requests (of one operation, or any) fail; `applied`: after each took effect."""
-        self._traffic.add_fault(count, kind, applied, operation)
+    def fail_next(
+        self,
+        count: int = 1,
+        kind: str = "503",
+        applied: bool = False,
+        operation: str | None = None,
+        group: str | None = None,
+    ) -> None:
+        """The next requests fail (all, or those of one operation, or those about groups whose names begin so);
+        `applied`: after each took effect.
+        """
+        self._traffic.add_fault(Fault(count, kind, applied, operation, group))
 
     def clear_faults(self) -> None:
         self._traffic.clear_faults()
@@ -170,6 +191,36 @@ class SaladControls:
         self._world.settings = dataclasses.replace(self._world.settings, **changes)
         self._world.forget_texts()
 
+    def withdraw_gpu_class(self, name: str) -> None:
+        """The class of this name or id is offered no more."""
+        self._change_offer(self._offer.withdraw, name)
+
+    def restore_gpu_class(self, name: str) -> None:
+        self._change_offer(self._offer.restore, name)
+
+    def price_gpu_class(self, name: str, dollars: float) -> None:
+        """Another price per hour at high priority; the other priorities follow."""
+        self._change_offer(self._offer.set_price, name, dollars)
+
+    def _change_offer(self, change: Callable[..., None], name: str, *values: float) -> None:
+        try:
+            change(name, *values)
+        except KeyError:
+            raise ControlError(f"no GPU class {name!r}") from None
+
+    # What the books need to know
+
+    def pod_ended(self, uid: str) -> None:
+        """The pod is finished, or being deleted, or gone: from now on nobody wants its group."""
+        self._world.advance()
+        groups = [group for group in self._world.groups.values() if group.owner_uid == uid]
+        self._life.billing.pod_ended(uid, groups, self._world.now)
+
+    def daemon_away(self, on: bool) -> None:
+        """From now on no daemon is there who could delete anything, or one is there again."""
+        self._world.advance()
+        self._life.billing.daemon_is_away(on, self._world.now)
+
     def control(self, name: str, arguments: dict[str, Any]) -> None:
         """Carry out the control of this name. Raises ControlError when it is unknown, does not take these arguments,
         or cannot be carried out.
@@ -184,14 +235,10 @@ class SaladControls:
     # What it tells about itself
 
     def statistics(self) -> dict[str, Any]:
-        """Numbers and lists to assert on; JSON. `billed_seconds` and `runs` know groups that are gone, too."""
+        """Numbers and lists to assert on; JSON. Seconds and runs know groups that are gone, too, see `salad_billing`.
+        """
         self._world.advance()
         world, now = self._world, self._world.now
-        billed, runs = dict(self._life.billed_seconds), dict(self._life.runs)
-        for group in world.groups.values():
-            running = sum(now - replica.run_since for replica in group.replicas if replica.run_since is not None)
-            billed[group.name] = billed.get(group.name, 0.0) + group.billed_seconds + running
-            runs[group.name] = runs.get(group.name, 0) + group.runs
         return {
             **self._traffic.statistics(now),
             "groups": len(world.groups),
@@ -199,8 +246,7 @@ class SaladControls:
             "running_instances": sum(world.counts(group)["running_count"] for group in world.groups.values()),
             "duplicates": list(self._duplicates),
             "foreign_deletions": list(self._foreign_deletions),
-            "billed_seconds": billed,
-            "runs": runs,
+            **self._life.billing.statistics(list(world.groups.values()), now),
         }
 
     def overview(self) -> list[dict[str, Any]]:
@@ -213,6 +259,7 @@ class SaladControls:
                 "status": group.status,
                 "description": group.description,
                 "owner_uid": group.owner_uid,
+                "owner_namespace": owner_field(group.environment, "namespace"),
                 "is_deleting": group.is_deleting,
                 "is_frozen": group.is_held,
                 "version": group.version,
@@ -225,6 +272,15 @@ class SaladControls:
             }
             for group in self._world.groups.values()
         ]
+
+    def requests(self) -> dict[str, Any]:
+        """The bodies of the latest creates that were accepted, by the group's name: also what no answer ever shows."""
+        return dict(self._requests)
+
+    def _note_request(self, body: Any) -> None:
+        self._requests[body["name"]] = body
+        if len(self._requests) > KEPT_REQUESTS:
+            del self._requests[next(iter(self._requests))]
 
     def _group(self, name: str) -> Group:
         self._world.advance()
@@ -244,6 +300,7 @@ class SaladControls:
         """A group's owner record was written: two groups of one pod must not exist at the same time."""
         if group.owner_uid is None:
             return
+        self._life.billing.owned(group)
         same = [other.name for other in self._world.groups.values() if other.owner_uid == group.owner_uid]
         if len(same) > 1:
             self._duplicates.append({"uid": group.owner_uid, "groups": same})

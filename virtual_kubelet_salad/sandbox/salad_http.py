@@ -84,7 +84,7 @@ class SaladCloudServer:
         self._server.cut_connections(STOP_SECONDS)
         self._server.server_close()
 
-    def control(self, name: str, **arguments: Any) -> None:
+    def control(self, name: str, /, **arguments: Any) -> None:
         """As the control route of this name. Raises ControlError."""
         with self._server.lock:
             self._server.model.control(name, arguments)
@@ -98,6 +98,11 @@ class SaladCloudServer:
         """The model's groups, now."""
         with self._server.lock:
             return self._server.model.overview()
+
+    def requests(self) -> dict[str, Any]:
+        """The model's latest creates, now."""
+        with self._server.lock:
+            return self._server.model.requests()
 
 
 class _Server(socketserver.ThreadingTCPServer):
@@ -248,6 +253,8 @@ def _report(model: SaladCloudModel, name: str) -> Response:
         return json_answer(200, model.statistics())
     if name == "groups":
         return json_answer(200, model.overview())
+    if name == "requests":
+        return json_answer(200, model.requests())
     if name == "settings":
         return json_answer(200, {**dataclasses.asdict(model.settings), "api_key": None})
     return NOT_FOUND

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import hashlib
 
+from virtual_kubelet_salad.sandbox.salad_billing import Billing
 from virtual_kubelet_salad.sandbox.salad_logs import LogStore
 from virtual_kubelet_salad.sandbox.salad_world import Group, Replica, World
 
@@ -28,14 +29,14 @@ class Lifecycle:
     def __init__(self, world: World, logs: LogStore) -> None:
         self._world = world
         self._logs = logs
-        self.billed_seconds: dict[str, float] = {}  # name of a group that is gone → seconds
-        self.runs: dict[str, int] = {}  # the same for how often its containers ran
+        self.billing = Billing()
 
     # Groups
 
     def begin(self, group: Group) -> None:
         """A create was accepted."""
         world = self._world
+        self.billing.of(group)
         self._prepare(group)
         if world.settings.stale_list:
             group.is_listed = False
@@ -115,6 +116,7 @@ class Lifecycle:
         if group.is_deleting:
             return
         self._clear(group)
+        self.billing.deleted(group, self._world.now)
         group.is_deleting = True
         world = self._world
         world.later(world.around(world.settings.deletion), group, group, self.vanish, group)
@@ -131,8 +133,6 @@ class Lifecycle:
         del world.groups[group.project, group.name]
         if not world.settings.names_are_single_use:
             world.used_names.discard((group.project, group.name))
-        self.billed_seconds[group.name] = self.billed_seconds.get(group.name, 0.0) + group.billed_seconds
-        self.runs[group.name] = self.runs.get(group.name, 0) + group.runs
         self._logs.forget_group(group)
 
     def _clear(self, group: Group) -> None:
@@ -195,7 +195,7 @@ class Lifecycle:
         """Enter a state; what was scheduled for the former one is void."""
         now = self._world.now
         if replica.run_since is not None and state != "running":
-            group.billed_seconds += now - replica.run_since
+            self.billing.ran(group, replica.run_since, now)
             replica.run_since = None
         replica.token += 1
         replica.state = state
@@ -271,6 +271,7 @@ class Lifecycle:
         replica.run_since = world.now if replica.run_since is None else replica.run_since
         group.status = "running"
         group.runs += 1
+        self.billing.of(group).runs += 1
         self._logs.instance_event(group, replica, "Instance Running")
         lines = (f"container of {group.name} started", *script.lines)
         for line in lines[1:] if settings.first_line_is_lost else lines:
@@ -324,7 +325,8 @@ class Lifecycle:
             message = f"Instance Exited:{code} (Likely Out of System Memory)"
         else:
             message = f"Instance Exited:{code} ({'Exited Successfully' if code == 0 else 'Error'})"
-        self._logs.instance_event(group, replica, message)
+        self._logs.instance_event(group, replica, message, group.script.exit_event)
+        self.billing.exited(group, code, self._world.now)
         settings = self._world.settings
         replica.failures_on_machine += code != 0
         if replica.failures_on_machine > settings.restarts_before_moving:

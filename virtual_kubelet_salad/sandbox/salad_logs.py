@@ -67,13 +67,17 @@ class LogStore:
         """An event of the group itself."""
         self._add(group, None, "deployment_controller", "info", {"message": message}, None)
 
-    def instance_event(self, group: Group, replica: Replica, message: str) -> None:
-        """An event of one instance; names as SaladCloud writes them."""
+    def instance_event(self, group: Group, replica: Replica, message: str, reach: str = "told") -> None:
+        """An event of one instance; names as SaladCloud writes them. Its `reach`: "told", "lost" (only the group's own
+        system log has it), "none".
+        """
+        if reach == "none":
+            return
         body: dict[str, Any] = {"message": message}
         classes = group.spec["container"]["resources"]["gpu_classes"]
         if classes:
             body["gpu_class_name"] = NAMES.get(classes[0], "")
-        self._add(group, replica, "instance_controller", "info", body, None)
+        self._add(group, replica, "instance_controller", "info", body, None, is_lost=reach == "lost")
 
     def output(self, group: Group, replica: Replica, line: str) -> None:
         """A line that the container wrote; a JSON object is taken apart."""
@@ -91,6 +95,8 @@ class LogStore:
         severity: str,
         body: dict[str, Any] | None,
         text: str | None,
+        *,
+        is_lost: bool = False,
     ) -> None:
         world, settings = self._world, self._world.settings
         labels = {"project_name": group.project, "container_group_name": group.name}
@@ -109,7 +115,8 @@ class LogStore:
         entry = LogEntry(
             received, shown, emitted, severity, kind, labels, body, text, group.spec["container"]["resources"]
         )
-        bisect.insort(self._entries, entry, key=_received)
+        if not is_lost:
+            bisect.insort(self._entries, entry, key=_received)
         if kind != "container":
             self._system_logs.setdefault(group.identifier, []).append(entry)
         if len(self._entries) % _TRIM_EVERY == 0:

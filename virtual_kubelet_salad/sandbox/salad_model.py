@@ -8,14 +8,12 @@ from what is known about the live service, never from the client's own schemas.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from virtual_kubelet_salad.runtime.clock import Clock
 from virtual_kubelet_salad.sandbox import salad_wire as wire
-from virtual_kubelet_salad.sandbox.salad_catalog import GPU_CLASSES, NAMES
 from virtual_kubelet_salad.sandbox.salad_control import SaladControls
 from virtual_kubelet_salad.sandbox.salad_description import JSON, MERGE_PATCH, ROUTES
 from virtual_kubelet_salad.sandbox.salad_groups import apply_patch, new_group
@@ -28,7 +26,6 @@ from virtual_kubelet_salad.sandbox.salad_world import Group, Replica
 
 _STOCK_AGENTS = ("python-urllib",)
 _UNKNOWN_OPERATION = "unknown"
-_GPU_CLASSES_TEXT = json.dumps({"items": list(GPU_CLASSES)}, separators=(",", ":"))
 _ACCEPTED = Response(202)
 
 Operation = Callable[[Parameters, Any], Response]
@@ -73,11 +70,11 @@ class SaladCloudModel(SaladControls):
             wait = self._traffic.seconds_to_wait(key, self._world.now, settings.rate_limit_per_minute)
             if wait:
                 return self._too_many(wait)
-        fault = self._traffic.next_fault(operation)
+        fault = self._traffic.next_fault(operation, call.group_name(request.body))
         if fault is not None:
             if fault.applied:
                 self._perform(request, call, headers)
-            return suffer(fault)
+            return wire.echo(fault.kind, request) if fault.kind in wire.ECHOES else suffer(fault)
         return self._perform(request, call, headers)
 
     def _perform(self, request: Request, call: Call, headers: Mapping[str, str]) -> Response:
@@ -124,7 +121,7 @@ class SaladCloudModel(SaladControls):
             return problem(
                 400, "name_conflict", "Name conflict", "A container group with this name exists or has existed"
             )
-        if set(body["container"]["resources"].get("gpu_classes", ())) - set(NAMES):
+        if set(body["container"]["resources"].get("gpu_classes", ())) - self._offer.ids:
             return wire.invalid(["$.container.resources.gpu_classes: unknown GPU class"])
         if self._used_replicas() + body["replicas"] > world.settings.replica_quota:
             return problem(
@@ -138,6 +135,7 @@ class SaladCloudModel(SaladControls):
         world.used_names.add((project, name))
         self._life.begin(group)
         self._note_owner(group)
+        self._note_request(body)
         location = f"/organizations/{world.settings.organization}/projects/{project}/containers/{name}"
         return Response(201, world.group_text(group), JSON, {"Location": location})
 
@@ -157,7 +155,7 @@ class SaladCloudModel(SaladControls):
                 "Wait until the previous change has been applied",
             )
         resources = (body.get("container") or {}).get("resources") or {}
-        if set(resources.get("gpu_classes") or ()) - set(NAMES):
+        if set(resources.get("gpu_classes") or ()) - self._offer.ids:
             return wire.invalid(["$.container.resources.gpu_classes: unknown GPU class"])
         more = (body.get("replicas") or 0) - group.wanted_replicas
         if more > 0 and self._used_replicas() + more > world.settings.replica_quota:
@@ -294,7 +292,7 @@ class SaladCloudModel(SaladControls):
         )
 
     def _list_gpu_classes(self, _parameters: Parameters, _body: Any) -> Response:
-        return Response(200, _GPU_CLASSES_TEXT)
+        return Response(200, self._offer.text)
 
     def _query_log_entries(self, _parameters: Parameters, body: Any) -> Response:
         try:
@@ -312,7 +310,7 @@ class SaladCloudModel(SaladControls):
         )
 
     def _get_gpu_availability(self, _parameters: Parameters, body: Any) -> Response:
-        if set(body["gpu_classes"]) - set(NAMES):
+        if set(body["gpu_classes"]) - self._offer.ids:
             return wire.invalid(["$.gpu_classes: unknown GPU class"])
         names = (
             "available_gpu_high",

@@ -29,6 +29,12 @@ class Call(NamedTuple):
     parameters: Parameters
     complaints: list[str]
 
+    def group_name(self, body: object) -> str:
+        """The group that a request with this body is about; empty when it is about none."""
+        if self.route is not None and self.route.operation == "create_container_group" and isinstance(body, dict):
+            return str(body.get("name", ""))
+        return self.parameters.get("container_group_name", "")
+
 
 @functools.lru_cache(maxsize=8192)
 def find_route(method: str, path: str) -> Call:

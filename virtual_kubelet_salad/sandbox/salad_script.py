@@ -7,6 +7,7 @@ Two sources: environment variables that start with `SIM_`, and commands simple e
     SIM_EXIT="3 after 5s"       exit code 3, five seconds after the start
     SIM_EXIT="137 after 2s oom" the same, reported as out of memory
     SIM_EXIT="0"                ends at once
+    SIM_EXIT_EVENT="lost"       no log entry tells of an exit; the group's own system log does. "none": nothing does
     SIM_START="fail"            the command cannot be started: start failures, on machine after machine
     SIM_START="stuck"           stays in `creating` for ever, without any event
     SIM_IMAGE="fail <text>"     the image cannot be prepared; <text> becomes the group's description
@@ -30,12 +31,13 @@ _PRIVATE_REGISTRY = "private."
 @dataclasses.dataclass(frozen=True, slots=True)
 class Script:
     """`exit_code` None: runs for ever. `image_failure` is the text for the group's description; `start` is "ok",
-    "fail" or "stuck".
+    "fail" or "stuck"; `exit_event` is "told", "lost" or "none".
     """
 
     exit_code: int | None = None
     after_seconds: float = 0.0
     out_of_memory: bool = False
+    exit_event: str = "told"
     start: str = "ok"
     image_failure: str | None = None
     lines: tuple[str, ...] = ()
@@ -56,7 +58,13 @@ def read_script(
             after_seconds=float(written["seconds"] or 0),
             out_of_memory=bool(written["oom"]),
         )
-    return dataclasses.replace(script, start=start if start in ("fail", "stuck") else "ok", image_failure=image_failure)
+    exit_event = environment.get("SIM_EXIT_EVENT", "")
+    return dataclasses.replace(
+        script,
+        exit_event=exit_event if exit_event in ("lost", "none") else "told",
+        start=start if start in ("fail", "stuck") else "ok",
+        image_failure=image_failure,
+    )
 
 
 def _image_failure(image: str, wish: str, has_credentials: bool) -> str | None:

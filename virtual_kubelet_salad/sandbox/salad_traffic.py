@@ -10,7 +10,7 @@ import collections
 import dataclasses
 from typing import Any
 
-from virtual_kubelet_salad.sandbox.salad_wire import FAULTS, UNANSWERED, ConnectionDropped, Response
+from virtual_kubelet_salad.sandbox.salad_wire import ECHOES, FAULTS, UNANSWERED, ConnectionDropped, Response
 
 MINUTE_SECONDS = 60.0
 KEPT_VIOLATIONS = 1_000  # texts; the count goes on
@@ -23,7 +23,8 @@ class Fault:
     left: int
     kind: str
     applied: bool
-    operation: str | None
+    operation: str | None = None  # None: any
+    group: str | None = None  # how the name of the group begins that the request is about; None: any request
 
 
 class Traffic:
@@ -71,10 +72,10 @@ class Traffic:
             return 0.0
         return passed[0] + MINUTE_SECONDS - now if passed else MINUTE_SECONDS
 
-    def add_fault(self, count: int, kind: str, applied: bool, operation: str | None) -> None:
+    def add_fault(self, fault: Fault) -> None:
         """Raises ValueError for a kind that does not exist."""
-        _known(kind)
-        self._faults.append(Fault(count, kind, applied, operation))
+        _known(fault.kind)
+        self._faults.append(fault)
 
     def set_outage(self, kind: str | None) -> None:
         """Raises ValueError for a kind that does not exist."""
@@ -84,12 +85,12 @@ class Traffic:
         self._faults.clear()
         self.outage = None
 
-    def next_fault(self, operation: str) -> Fault | None:
-        """The fault that hits this request, used up by it."""
+    def next_fault(self, operation: str, group: str) -> Fault | None:
+        """The fault that hits this request, used up by it; `group` is the name of the group that it is about."""
         if self.outage is not None:
-            return Fault(1, self.outage, False, None)
+            return Fault(1, self.outage, False)
         for fault in self._faults:
-            if fault.operation in (None, operation):
+            if fault.operation in (None, operation) and (fault.group is None or group.startswith(fault.group)):
                 fault.left -= 1
                 if fault.left <= 0:
                     self._faults.remove(fault)
@@ -109,8 +110,9 @@ class Traffic:
 
 
 def _known(kind: str) -> str:
-    if kind not in FAULTS and kind not in UNANSWERED:
-        raise ValueError(f"unknown fault {kind!r}; known: {', '.join([*FAULTS, *UNANSWERED])}")
+    known = (*FAULTS, *UNANSWERED, *ECHOES)
+    if kind not in known:
+        raise ValueError(f"unknown fault {kind!r}; known: {', '.join(known)}")
     return kind
 
 

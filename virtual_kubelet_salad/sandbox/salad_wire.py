@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from virtual_kubelet_salad.sandbox.salad_description import JSON
@@ -146,3 +146,27 @@ FAULTS: dict[str, Response] = {
     **{kind: problem(400, kind, "Bad Request") for kind in PROBLEM_TYPES},
 }
 UNANSWERED = ("reset", "hang")
+# Refusals that repeat the whole request, the key included: as a problem, and as a page.
+ECHOES = ("echo", "echo_page")
+
+
+def echo(kind: str, request: Request) -> Response:
+    """A refusal of that kind to this request."""
+    sent = json.dumps({"headers": dict(request.headers), "path": request.path, "body": request.body})
+    if kind == "echo_page":
+        return page(400, sent)
+    container = request.body.get("container") if isinstance(request.body, dict) else None
+    texts = [f"The value {text!r} is not valid." for text in _texts_in(container)]
+    # Clients clip a long text, so what must not be shown comes first.
+    return problem(400, None, "Bad Request", " ".join([*texts, sent]), errors={"container.image": [sent, *texts]})
+
+
+def _texts_in(value: object) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for inner in value.values():
+            yield from _texts_in(inner)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _texts_in(item)

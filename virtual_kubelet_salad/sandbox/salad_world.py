@@ -76,7 +76,6 @@ class Group:
     leaving: list[Replica] = dataclasses.field(default_factory=list)  # stopping, but still there
     held_timers: list[Timer] = dataclasses.field(default_factory=list)
     token: int = 0
-    billed_seconds: float = 0.0
     runs: int = 0
     text: str | None = None
 
@@ -296,9 +295,14 @@ def rfc3339(epoch_seconds: float) -> str:
 
 def owner_uid(environment: dict[str, str]) -> str | None:
     """The pod UID in a group's owner record, or None when there is no record that can be read."""
+    return owner_field(environment, "uid")
+
+
+def owner_field(environment: dict[str, str], field: str) -> str | None:
+    """A text in a group's owner record, or None when there is no record that can be read, or no such text in it."""
     try:
         record = json.loads(environment.get(OWNER_VARIABLE, ""))
     except ValueError:
         return None
-    uid = record.get("uid") if isinstance(record, dict) else None
-    return uid if isinstance(uid, str) else None
+    value = record.get(field) if isinstance(record, dict) else None
+    return value if isinstance(value, str) else None

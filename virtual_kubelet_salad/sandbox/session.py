@@ -103,13 +103,10 @@ class Session:
             if missing:
                 _say(f"the minimal API server is used: KUBEBUILDER_ASSETS lacks {', '.join(missing)}")
             else:
-                try:
-                    from virtual_kubelet_salad.sandbox.real_cluster import RealCluster
-                except ImportError:
-                    _say("the minimal API server is used: the real one needs the package cryptography")
-                else:
-                    _say("starting the control plane of KUBEBUILDER_ASSETS")
-                    return RealCluster(binaries, port, self._stop_requested)
+                from virtual_kubelet_salad.sandbox.real_cluster import RealCluster  # loads more than most runs need
+
+                _say("starting the control plane of KUBEBUILDER_ASSETS")
+                return RealCluster(binaries, port, self._stop_requested)
         return MinimalCluster(self._clock, directory, port, self._seed)
 
     def _run_in(self, cluster: Cluster) -> int:
@@ -134,6 +131,7 @@ class Session:
             "--sce-project-name", "default",
             "--metrics-address", "127.0.0.1:0",
             "--node-ip", "127.0.0.1",
+            "--kubelet-port", "0",
             "--shutdown-timeout", f"{SHUTDOWN_SECONDS}s",
             *_INTERVALS.get(self._settings.profile, ()),
         ]  # fmt: skip
