@@ -22,3 +22,17 @@ class FakeClock:
         if seconds < 0:
             raise ValueError("time does not go back")
         self._elapsed_seconds += seconds
+
+
+class WrongClock:
+    """The clock of a machine whose wall time is wrong by so many seconds; intervals are right."""
+
+    def __init__(self, right: FakeClock, seconds: float) -> None:
+        self._right = right
+        self.wrong_by = datetime.timedelta(seconds=seconds)
+
+    def monotonic(self) -> float:
+        return self._right.monotonic()
+
+    def now(self) -> datetime.datetime:
+        return self._right.now() + self.wrong_by

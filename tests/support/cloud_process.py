@@ -30,11 +30,13 @@ class Cloud(Protocol):
     @property
     def url(self) -> str: ...
 
-    def control(self, name: str, **arguments: Any) -> None: ...
+    def control(self, name: str, /, **arguments: Any) -> None: ...
 
     def statistics(self) -> dict[str, Any]: ...
 
     def overview(self) -> list[dict[str, Any]]: ...
+
+    def requests(self) -> dict[str, Any]: ...
 
 
 class ServerProcess:
@@ -92,7 +94,7 @@ class CloudProcess(ServerProcess):
     def __init__(self, directory: pathlib.Path, *flags: str, name: str = "saladcloud") -> None:
         super().__init__("virtual_kubelet_salad.sandbox.salad_http", directory, *flags, name=name)
 
-    def control(self, name: str, **arguments: Any) -> None:
+    def control(self, name: str, /, **arguments: Any) -> None:
         self._control("POST", self._origin, name, arguments)
 
     def statistics(self) -> dict[str, Any]:
@@ -102,6 +104,10 @@ class CloudProcess(ServerProcess):
     def overview(self) -> list[dict[str, Any]]:
         groups: list[dict[str, Any]] = self._control("GET", self._origin, "groups")
         return groups
+
+    def requests(self) -> dict[str, Any]:
+        requests: dict[str, Any] = self._control("GET", self._origin, "requests")
+        return requests
 
     @property
     def _origin(self) -> str:

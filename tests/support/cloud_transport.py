@@ -64,4 +64,10 @@ class CloudTransport:
         is_json = "json" in response.content_type
         decoded = response.body if is_json and not isinstance(response.body, str) else None
         retry_after = response.headers.get("Retry-After")
-        return Answer(response.status, response.content_type, decoded, float(retry_after) if retry_after else None)
+        date = self.model._world.clock.now().replace(microsecond=0)
+        return Answer(
+            response.status, response.content_type, decoded, float(retry_after) if retry_after else None, date
+        )
+
+    def close(self) -> None:
+        """Nothing hangs here."""

@@ -17,6 +17,8 @@ from virtual_kubelet_salad.sandbox.api_http import ApiServer
 Object = dict[str, Any]
 Send = Callable[[str, str, object, str], RawAnswer]
 """Method, path, body, content type."""
+IsSo = Callable[[Object], bool]
+"""Something that a pod can be."""
 
 NODE_NAME = "saladcloud-node"
 FINALIZER = "salad.com/container-group"

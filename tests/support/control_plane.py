@@ -10,6 +10,7 @@ import json
 import pathlib
 import subprocess
 
+from tests.support.plain_http import ask
 from tests.support.raw_api import RawApi
 from virtual_kubelet_salad.sandbox import control_plane
 
@@ -49,6 +50,14 @@ class ControlPlane(control_plane.ControlPlane):
         """Raw HTTP to the API server as the administrator, or as `user` with nobody's rights but those bound to that
         name (impersonation)."""
         return RawApi(self.url, self.ca_file, self.admin.certificate, self.admin.key, user)
+
+    def compact_history(self) -> None:
+        """Every version but the present ones is forgotten, so that nobody can go on from an older one; possible while
+        the API server is stopped, too."""
+        etcd = f"http://127.0.0.1:{self._etcd_port}/v3"
+        revision = ask("POST", f"{etcd}/maintenance/status", {}).json["header"]["revision"]
+        answer = ask("POST", f"{etcd}/kv/compaction", {"revision": revision, "physical": True})
+        assert answer.status == 200, answer
 
     def kubeconfig_for_service_account(
         self, namespace: str, name: str, rbac: pathlib.Path = RBAC_MANIFEST

@@ -27,7 +27,7 @@ READY_SECONDS = 40.0
 # --shutdown-timeout of every daemon here, and what the process may need on top of it to end.
 SHUTDOWN_SECONDS = 10.0
 EXIT_GRACE_SECONDS = 5.0
-_ADDRESS = re.compile(r"health and metrics served address=(\S+)")
+_ADDRESS = re.compile(r'health and metrics served address=([^\s"]+)')
 # What no run may write, however it ends.
 _PROBLEMS = ("Traceback (most recent call last)", " CRITICAL ")
 
@@ -81,6 +81,7 @@ class DaemonProcess:
             "--sce-project-name", "default",
             "--metrics-address", "127.0.0.1:0",
             "--node-ip", "127.0.0.1",
+            "--kubelet-port", "0",
             "--shutdown-timeout", f"{SHUTDOWN_SECONDS:g}s",
             *flags,
         ]  # fmt: skip

@@ -23,6 +23,7 @@ from virtual_kubelet_salad.kubelet.provider import (
     State,
     Workload,
 )
+from virtual_kubelet_salad.kubelet.provider_insight import LogLine, LogQuestion, Usage
 from virtual_kubelet_salad.runtime.clock import Clock
 from virtual_kubelet_salad.runtime.threads import Loop
 
@@ -33,10 +34,15 @@ IDENTITY = Identity(
     attempt_annotation="memory.example/attempt",
     ignore_annotation="memory.example/ignore-unsupported",
     interruption_annotation="memory.example/on-interruption",
+    place_annotation="memory.example/place",
     reachable_condition="MemoryReachable",
+    misplaced_reason="PlaceMismatch",
     container_id_scheme="memory",
     workload_noun="box",
     not_found_reason="BoxNotFound",
+    stopped_by_cloud_reason="OutOfCredit",
+    address_annotation="memory.example/address",
+    settled_annotations=frozenset({"memory.example/color", "memory.example/size"}),
 )
 
 
@@ -47,6 +53,40 @@ class Box:
     owner: Owner | None
     workload: Workload
     image: str = ""
+
+
+class InMemoryLog:
+    """Implements `kubelet.provider_insight.LogStream`: the lines of one run, one by one."""
+
+    def __init__(
+        self,
+        question: LogQuestion,
+        written: dict[str, list[LogLine]],
+        fail: Callable[[str, str, bool], None] = lambda call, name, applied: None,
+    ) -> None:
+        self.question = question
+        self.is_ended = False
+        self.is_closed = False
+        self._written = written
+        self._fail = fail
+        self._shown: int | None = None
+
+    def read(self) -> Sequence[LogLine] | None:
+        assert not self.is_closed, "nobody reads a closed stream"
+        self._fail("logs", self.question.names[-1], False)
+        lines = self._written.get(self.question.container_id, [])
+        if self._shown is None:
+            self._shown = 0 if self.question.tail is None else max(0, len(lines) - self.question.tail)
+        if self._shown < len(lines):
+            self._shown += 1
+            return [lines[self._shown - 1]]
+        return [] if self.question.follows and not self.is_ended else None
+
+    def end(self) -> None:
+        self.is_ended = True
+
+    def close(self) -> None:
+        self.is_closed = True
 
 
 class InMemoryProvider:
@@ -65,8 +105,15 @@ class InMemoryProvider:
         """Called before and after each call (`applied` tells which); what it raises is what the kubelet sees."""
         self.snapshot_number = 0
         self.is_complete = True
+        self.list_limit: int | None = None
+        self.unlisted: set[str] = set()
         self.reachable = True
         self.place = "here"
+        self.written: dict[str, list[LogLine]] = {}
+        """What each run wrote, by container id."""
+        self.streams: list[InMemoryLog] = []
+        self.used: dict[str, Usage] = {}
+        """What was measured, by name."""
 
     # -- what a test does to the cloud --------------------------------------------------------------------------------
 
@@ -153,8 +200,16 @@ class InMemoryProvider:
 
     def snapshot(self) -> Snapshot | None:
         self.snapshot_number += 1
-        sightings = tuple(Sighting(name, box.owner) for name, box in self.boxes.items())
+        shown = list(self.boxes.items())[: self.list_limit]
+        sightings = tuple(Sighting(name, box.owner) for name, box in shown if name not in self.unlisted)
         return Snapshot(self.snapshot_number, self.clock.monotonic(), self.is_complete, sightings)
+
+    def refresh(self) -> Snapshot:
+        """A live list, for who runs no loops."""
+        self._begin("list", "")
+        snapshot = self.snapshot()
+        assert snapshot is not None
+        return snapshot
 
     def newest_attempt(self, uid: str) -> int | None:
         attempts = [box.owner.attempt for box in self.boxes.values() if box.owner is not None and box.owner.uid == uid]
@@ -165,6 +220,13 @@ class InMemoryProvider:
 
     def reachability(self) -> Reachability:
         return Reachability(self.reachable, 0.0, "Reachable" if self.reachable else "Outage", "said by the test")
+
+    def logs(self, question: LogQuestion) -> InMemoryLog:
+        self.streams.append(InMemoryLog(question, self.written, self.fail))
+        return self.streams[-1]
+
+    def usage(self, name: str) -> Usage | None:
+        return self.used.get(name)
 
     def loops(self) -> Sequence[Loop]:
         return ()

@@ -95,20 +95,49 @@ def deployment(name: str, replicas: int, *, node: str | None = None, image: str 
     }
 
 
-def job(name: str, environment: Mapping[str, str], *, backoff_limit: int = 0) -> Object:
-    template = {"spec": pod_spec(environment=environment, restart_policy="Never")}
+def job(
+    name: str,
+    environment: Mapping[str, str] | None = None,
+    *,
+    restart_policy: str = "Never",
+    annotations: Mapping[str, str] | None = None,
+    node: str | None = None,
+    **spec: Any,
+) -> Object:
+    """`spec` are fields of the Job's own, as they are written there; without a `backoffLimit` nothing is tried again.
+    `annotations` are the pod's.
+    """
+    pod = pod_spec(environment=environment, restart_policy=restart_policy, node=node)
+    template = {"metadata": {"annotations": dict(annotations or {})}, "spec": pod}
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
         "metadata": {"name": name},
-        "spec": {"backoffLimit": backoff_limit, "template": template},
+        "spec": {"backoffLimit": 0, "template": template, **spec},
     }
 
 
-def daemon_set(name: str) -> Object:
-    """One that goes on every node, the virtual one included, as log shippers do."""
+def stateful_set(name: str, replicas: int) -> Object:
+    """All of its pods are started at once; its Service does not exist, which a StatefulSet does not mind."""
     labels = {"app": name}
-    spec = {**pod_spec(), "tolerations": [{"operator": "Exists"}]}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "StatefulSet",
+        "metadata": {"name": name},
+        "spec": {
+            "replicas": replicas,
+            "serviceName": name,
+            "podManagementPolicy": "Parallel",
+            "selector": {"matchLabels": labels},
+            "template": {"metadata": {"labels": labels}, "spec": pod_spec()},
+        },
+    }
+
+
+def daemon_set(name: str, *, node: str | None = None) -> Object:
+    """One that goes on every node (or on that one alone), the virtual one included, as log shippers do."""
+    labels = {"app": name}
+    spec = {**pod_spec(node=node), "tolerations": [{"operator": "Exists"}]}
     return {
         "apiVersion": "apps/v1",
         "kind": "DaemonSet",

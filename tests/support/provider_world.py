@@ -7,7 +7,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from tests.support.clock import FakeClock
+from tests.support.clock import FakeClock, WrongClock
 from tests.support.cloud_transport import CloudSettings, CloudTransport
 from virtual_kubelet_salad.errors import NoBudget
 from virtual_kubelet_salad.kubelet import claims, pods, status
@@ -92,8 +92,12 @@ class FollowedPod:
 class ProviderWorld:
     """Ticks the provider's loops and lets woken pods look."""
 
-    def __init__(self, seed: int = 1, operator: CloudSettings | None = None, **settings: Any) -> None:
+    def __init__(
+        self, seed: int = 1, operator: CloudSettings | None = None, *, wrong_by_seconds: float = 0.0, **settings: Any
+    ) -> None:
+        """`wrong_by_seconds`: how wrong the clock of the daemon's machine is."""
         self.clock = FakeClock()
+        self._daemons_clock = WrongClock(self.clock, wrong_by_seconds)
         self.operator = operator or CloudSettings()
         self.model = SaladCloudModel(self.clock, dataclasses.replace(FAST, **settings), seed)
         self.transport = CloudTransport(self.model)
@@ -107,10 +111,9 @@ class ProviderWorld:
 
     def restart(self) -> None:
         """A new process: nothing is remembered but what the pods say."""
-        self.budget = Budget(self.clock, self.operator.sce_rate_limit or 0)
-        self.provider = assemble(
-            self.transport, self.budget, self.operator, CLUSTER, self.clock, self.metrics
-        )
+        clock = self._daemons_clock
+        self.budget = Budget(clock, self.operator.sce_rate_limit or 0)
+        self.provider = assemble(self.transport, self.budget, self.operator, CLUSTER, clock, self.metrics)
         self.provider.on_change(self._woken.add)
         self._due = {loop: self.clock.monotonic() for loop in ("poller", "feed", "catalog")}
         self._woken.update(pod.owner.uid for pod in self.pods.values())

@@ -1,7 +1,7 @@
-"""Stories about pods that hold for any cluster: played on the minimal API server and on a real control plane.
+"""A cluster, a cloud and the daemon between them, for stories that hold for the minimal API server and a real one.
 
-Each takes a `World`, waits with bounds, and asserts. They sleep nowhere. The bounds are for a loaded machine with two
-cores; what must be quick by contract is asserted by the tests themselves.
+`World` waits with bounds and asserts, and sleeps nowhere. The bounds are for a loaded machine with two cores; what must
+be quick by contract is asserted by the tests themselves.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 from tests.support import cluster as seen
-from tests.support import manifests
 from tests.support.cloud_process import Cloud
 from tests.support.cluster import Cluster, Object
 from tests.support.daemon_process import DaemonProcess
@@ -112,70 +111,6 @@ def check_cloud(cloud: Cloud, foreign: Iterable[str] = ()) -> None:
     assert statistics["foreign_deletions"] == []
     missing = set(foreign) - {group["name"] for group in cloud.overview()}
     assert not missing, f"foreign groups are gone: {missing}"
-
-
-def a_pod_runs_and_leaves_nothing(world: World) -> None:
-    """From nothing to Ready, and back to nothing."""
-    world.cluster.create_pod(manifests.pod("web"), world.namespace)
-    pod = world.until_ready("web")
-    assert seen.has_finalizer(pod)
-    status = seen.container_status(pod)
-    assert status["containerID"].startswith("salad://"), status
-    assert "startedAt" in status["state"]["running"]
-    assert pod["status"]["startTime"]
-    assert not pod["status"].get("podIP")
-    group = world.group_of(pod)
-    assert group is not None and group["name"] == seen.group_name(pod)
-    world.cluster.delete_pod("web", world.namespace)
-    world.until_nothing_is_left()
-
-
-def a_container_ends_for_good(world: World, code: int) -> None:
-    """A pod that runs once: its exit code is told, its phase follows, its group goes although nobody deletes the
-    pod."""
-    name = f"once-{code}"
-    world.cluster.create_pod(
-        manifests.pod(name, restart_policy="Never", environment=manifests.exits(code)), world.namespace
-    )
-    expected = "Succeeded" if code == 0 else "Failed"
-    pod = world.until_pod(name, lambda pod: seen.phase(pod) == expected, f"to be {expected}")
-    ending = seen.container_state(pod, "terminated")
-    assert ending["exitCode"] == code, ending
-    assert ending["reason"] == ("Completed" if code == 0 else "Error"), ending
-    world.until(lambda: not world.group_of(pod), "its group to be deleted", END_SECONDS)
-    pod = world.until_pod(name, lambda pod: not seen.has_finalizer(pod), "to be let go", END_SECONDS)
-    assert seen.phase(pod) == expected
-    world.cluster.delete_pod(name, world.namespace)
-    world.until_nothing_is_left()
-
-
-def a_container_is_restarted(world: World, policy: str, code: int) -> None:
-    """A pod whose policy wants it: each exit is a restart, in the same group."""
-    world.cluster.create_pod(
-        manifests.pod("again", restart_policy=policy, environment=manifests.exits(code, 2.0)), world.namespace
-    )
-    pod = world.until_pod("again", lambda pod: seen.container_status(pod).get("restartCount"), "to be restarted")
-    last = seen.container_status(pod)["lastState"]["terminated"]
-    assert last["exitCode"] == code, last
-    assert seen.phase(pod) == "Running"
-    assert world.requests("create_container_group") == 1
-    world.cluster.delete_pod("again", world.namespace)
-    world.until_nothing_is_left()
-
-
-def pods_survive_a_kill(world: World, names: list[str]) -> None:
-    """`kill -9` while some pods have groups, others have none yet: after the restart the end is the same."""
-    for name in names:
-        world.cluster.create_pod(manifests.pod(name), world.namespace)
-    half = len(names) // 2
-    world.until(lambda: world.requests("create_container_group") >= half, f"{half} creates")
-    world.daemon.kill()
-    world.daemon.start()
-    world.until_all_ready(len(names))
-    assert world.cloud.statistics()["groups"] == len(names)
-    for name in names:
-        world.cluster.delete_pod(name, world.namespace)
-    world.until_nothing_is_left()
 
 
 class Changed(Exception):

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import copy
+import uuid
 from typing import Any
+
+from virtual_kubelet_salad.sandbox.api_pods import default_pod
 
 _TOKEN_VOLUME: dict[str, Any] = {
     "name": "kube-api-access-x7k2p",
@@ -97,3 +101,18 @@ def stored_pod(
     if annotations:
         pod["metadata"]["annotations"] = dict(annotations)
     return pod
+
+
+def as_stored(manifest: dict[str, Any]) -> dict[str, Any]:
+    """What a person wrote, as the API server keeps it: a pod with its defaults and bound to the node, a Secret with its
+    values in base64.
+    """
+    stored = copy.deepcopy(manifest)
+    name = stored["metadata"]["name"]
+    stored["metadata"] |= {"namespace": "default", "uid": str(uuid.uuid5(uuid.NAMESPACE_DNS, name))}
+    if stored["kind"] == "Pod":
+        default_pod(stored, "x7k2p")
+        stored["spec"]["nodeName"] = "saladcloud-node"
+    for key, text in stored.pop("stringData", {}).items():
+        stored.setdefault("data", {})[key] = base64.b64encode(text.encode()).decode()
+    return stored

@@ -1,0 +1,195 @@
+"""The daemon killed with -9 again and again while real controllers roll out, scale, retry and delete, and SaladCloud
+loses answers.
+
+In the end all is as if nothing had happened: nothing leaked, nothing twice, nothing foreign touched, every Job told how
+its container ended, and hardly a second paid for a container that nobody wanted. A run prints its seed and its figures;
+SALAD_VK_CRASH_SEED repeats its choices (though not the operating system's), SALAD_VK_CLUSTER_KILLS makes it longer.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Callable
+
+from tests.support import cluster as seen
+from tests.support import manifests
+from tests.support.auditor import Auditor
+from tests.support.cluster_world import ClusterWorld, check_rights
+from tests.support.scenarios import holds_for
+
+# The first four come at chosen moments of a rollout, the others at random.
+KILLS = int(os.environ.get("SALAD_VK_CLUSTER_KILLS", "6"))
+SEED = int(os.environ.get("SALAD_VK_CRASH_SEED", "0")) or random.SystemRandom().randrange(1, 2**32)
+REPLICAS = 12
+MOST_PODS = 20
+# A kill comes after so many requests: mostly soon, so that it meets starts and bursts; sometimes late, so that there is
+# something to come back to.
+MOST_REQUESTS = 40
+MOST_REQUESTS_OF_A_LONG_RUN = 250
+LONG_RUNS = 0.4
+MOST_SECONDS_AWAY = 5.0
+# Ways in which SaladCloud may fail a request, before it takes effect or after.
+FAULTS = ("503", "504", "408", "reset")
+# None: whatever comes next. The first thing that each daemon asks for would be all that fails otherwise.
+FAILING_OPERATIONS = ("create_container_group", "delete_container_group", None)
+SECONDS = 240.0
+# For one group, while a daemon runs; seen: 5 s. A loaded machine must not fail the test, a forgotten group must.
+UNWANTED_SECONDS = 60.0
+
+
+class Users:
+    """What people do meanwhile."""
+
+    def __init__(self, world: ClusterWorld, chance: random.Random) -> None:
+        self._world = world
+        self._chance = chance
+        self._count = 0
+        self.jobs: dict[str, int] = {}
+        """Name and exit code."""
+
+    def act(self) -> None:
+        """Some new pods and Jobs, some pods that go, one rollout or another size."""
+        world, chance = self._world, self._chance
+        bare = [pod for pod in world.pods() if not pod["metadata"].get("ownerReferences")]
+        present = [pod for pod in bare if "deletionTimestamp" not in pod["metadata"]]
+        for pod in present:
+            if chance.random() < 0.4:
+                world.delete_pod(pod["metadata"]["name"], 0 if chance.random() < 0.3 else None)
+        for _ in range(min(chance.randint(1, 4), MOST_PODS - len(present))):
+            self._create()
+        if chance.random() < 0.5:
+            self.change_image(chance.randint(2, 9))
+        if chance.random() < 0.3:
+            world.kubectl("scale", "deployment/web", f"--replicas={chance.randint(1, REPLICAS)}")
+
+    def change_image(self, number: int) -> None:
+        """A rollout of the Deployment."""
+        self._world.kubectl("set", "image", "deployment/web", f"main=registry.example/server:{number}")
+
+    def delete_everything(self) -> None:
+        self._world.kubectl("delete", "deployment,pods,jobs", "--all", "--wait=false")
+
+    def _create(self) -> None:
+        self._count += 1
+        name = f"pod-{self._count}"
+        if self._chance.random() < 0.4:
+            code, after = self._chance.choice((0, 3)), round(self._chance.uniform(1.0, 5.0), 1)
+            self._world.create_job(manifests.job(name, manifests.exits(code, after)))
+            self.jobs[name] = code
+        else:
+            self._world.create_pod(manifests.pod(name))
+
+
+def kills_change_nothing_in_the_end(world: ClusterWorld) -> None:
+    """The daemon is this story's own, and so is SaladCloud, which fails requests and counts them."""
+    with Auditor(world.cluster, world.cloud) as auditor:
+        _kill_again_and_again(world)
+        auditor.check()
+
+
+def _kill_again_and_again(world: ClusterWorld) -> None:
+    chance = random.Random(SEED)
+    users = Users(world, chance)
+    deployment = manifests.deployment("web", REPLICAS, node=world.node)
+    _kill_during(world, lambda: world.apply(deployment), "create_container_group", REPLICAS // 2)
+    world.until_rolled_out("web", REPLICAS, SECONDS)
+    _kill_during(world, lambda: users.change_image(2), "delete_container_group", REPLICAS // 4)
+    _kill_during(world, lambda: users.change_image(3), "create_container_group", 1)
+    for _ in range(KILLS - 4):
+        world.cloud.control(
+            "fail_next",
+            count=chance.randint(1, 3),
+            kind=chance.choice(FAULTS),
+            applied=chance.random() < 0.5,
+            operation=chance.choice(FAILING_OPERATIONS),
+        )
+        most = MOST_REQUESTS_OF_A_LONG_RUN if chance.random() < LONG_RUNS else MOST_REQUESTS
+        _kill_during(world, users.act, None, chance.randint(1, most), _absence(users, chance))
+    world.cloud.control("clear_faults")
+    world.until(lambda: _has_settled(world, users), "everything to settle", SECONDS)
+    _kill_during(world, users.delete_everything, "delete_container_group", 1)
+    world.until_nothing_is_left(timeout=SECONDS)
+    check_rights(world)
+    _check_books(world)
+
+
+def _kill_during(
+    world: ClusterWorld,
+    act: Callable[[], None],
+    operation: str | None,
+    count: int,
+    meanwhile: Callable[[], None] | None = None,
+) -> None:
+    """Kills when SaladCloud has seen that many requests (of that kind) since the act."""
+
+    def seen_so_far() -> int:
+        return int(world.cloud.statistics()["requests"]) if operation is None else world.requests(operation)
+
+    enough = seen_so_far() + count
+    act()
+    world.until(lambda: seen_so_far() >= enough, f"{count} × {operation or 'any request'}", SECONDS)
+    _kill(world, meanwhile)
+
+
+def _absence(users: Users, chance: random.Random) -> Callable[[], None] | None:
+    """Sometimes more happens, and time passes, before another daemon is there."""
+    if chance.random() >= 0.3:
+        return None
+    seconds = chance.uniform(1.0, MOST_SECONDS_AWAY)
+
+    def pass_time() -> None:
+        users.act()
+        holds_for(seconds, lambda: None, "a time without a daemon")
+
+    return pass_time
+
+
+def _kill(world: ClusterWorld, meanwhile: Callable[[], None] | None = None) -> None:
+    """`kill -9`, and a new start."""
+    world.daemon.kill()
+    world.cloud.control("daemon_away", on=True)
+    if meanwhile is not None:
+        meanwhile()
+    world.daemon.start()
+    world.cloud.control("daemon_away", on=False)
+
+
+def _has_settled(world: ClusterWorld, users: Users) -> bool:
+    """Every pod that is to run is ready, with its one group and the image that it asks for; every Job has ended as its
+    container did; no other group of ours is there."""
+    pods = [pod for pod in world.pods() if "job-name" not in pod["metadata"].get("labels", {})]
+    assert all(seen.is_ready(pod) and "deletionTimestamp" not in pod["metadata"] for pod in pods), seen.in_short(pods)
+    deployment = world.cluster.get(world.path("deployments", "web", "apis/apps/v1"))
+    assert deployment is not None
+    of_deployment = [pod for pod in pods if pod["metadata"].get("labels", {}).get("app") == "web"]
+    assert len(of_deployment) == deployment["spec"]["replicas"]
+    images = {pod["spec"]["containers"][0]["image"] for pod in of_deployment}
+    assert images == {deployment["spec"]["template"]["spec"]["containers"][0]["image"]}
+    for name, code in users.jobs.items():
+        job = world.cluster.get(world.path("jobs", name, "apis/batch/v1"))
+        ended = {each["type"] for each in (job or {}).get("status", {}).get("conditions") or []}
+        assert ("Complete" if code == 0 else "Failed") in ended, (name, code, ended, seen.in_short(world.pods()))
+    groups = {group["name"]: group["image"] for group in world.cloud.overview() if group["owner_uid"]}
+    assert groups == {seen.group_name(pod): pod["spec"]["containers"][0]["image"] for pod in pods}
+    return True
+
+
+def _check_books(world: ClusterWorld) -> None:
+    """Nothing is left, as was waited for; what was paid for."""
+    statistics = world.cloud.statistics()
+    unwanted, unattended = statistics["unwanted_seconds"], statistics["unattended_seconds"]
+    leaked, creates = world.group_names(), world.requests("create_container_group")
+    print(
+        f"seed {SEED}, {KILLS} kills, {creates} creates: {len(leaked)} leaked, {len(statistics['duplicates'])} double, "
+        f"{len(statistics['foreign_deletions'])} foreign touched\n"
+        f"{sum(statistics['billed_seconds'].values()):.0f} s billed; without a live pod {sum(unwanted.values()):.1f} s "
+        f"in {sum(map(bool, unwanted.values()))} groups, {max(unwanted.values()):.1f} s in one of them; "
+        f"while no daemon ran {sum(unattended.values()):.1f} s"
+    )
+    assert not leaked
+    assert max(unwanted.values()) <= UNWANTED_SECONDS, unwanted
+
+
+STORIES_WITH_A_CLOUD = (kills_change_nothing_in_the_end,)
+"""Each needs a simulator, a daemon and a Node of its own."""
