@@ -9,6 +9,7 @@ import pytest
 
 from tests.support.provider_world import FollowedPod, ProviderWorld
 from virtual_kubelet_salad.errors import CouldNotAsk
+from virtual_kubelet_salad.kubelet import pods
 from virtual_kubelet_salad.kubelet.provider import Inputs
 
 
@@ -58,6 +59,22 @@ def test_a_pod_that_never_restarts_fails_with_its_code(world: ProviderWorld, exi
     assert pod.container["state"]["terminated"]["exitCode"] == 3
 
 
+@pytest.mark.parametrize("seconds", [30, 120, 300])
+@pytest.mark.parametrize("code", [0, 3])
+def test_a_short_job_ends_with_its_code_though_it_ran_many_times_while_no_daemon_was_there(
+    seconds: int, code: int
+) -> None:
+    world = ProviderWorld()
+    pod = world.pod(restart_policy="Never", exits=f"{code} after 1s")
+    world.run_until(lambda: "containerID" in pod.container and "running" in pod.container["state"])
+    world.clock.advance(seconds)
+    world.model.advance()
+    assert world.model.statistics()["runs"][pod.name] >= seconds / 2
+    world.restart()
+    world.run_until(lambda: pod.phase == ("Succeeded" if code == 0 else "Failed"), within=30)
+    assert pod.container["state"]["terminated"]["exitCode"] == code
+
+
 @pytest.mark.parametrize("at", [1, 3, 5, 7, 9, 11, 15, 20, 25])
 @pytest.mark.parametrize("policy", ["Never", "Always"])
 def test_an_exit_is_counted_once_though_the_daemon_restarts(at: int, policy: str) -> None:
@@ -74,6 +91,23 @@ def test_an_exit_is_counted_once_though_the_daemon_restarts(at: int, policy: str
     else:
         assert pod.container["restartCount"] == 1 and pod.is_ready
         assert pod.container["lastState"]["terminated"]["exitCode"] == 3
+
+
+@pytest.mark.parametrize("wrong_by_seconds", [-3600, -300, -40, 40, 300, 3600])
+@pytest.mark.parametrize("new_id", [True, False])
+def test_an_exit_is_counted_once_though_the_clock_of_the_restarted_daemon_is_wrong(
+    wrong_by_seconds: int, new_id: bool
+) -> None:
+    world = ProviderWorld(wrong_by_seconds=wrong_by_seconds, new_instance_id_per_run=new_id)
+    pod = world.pod()
+    world.run_until(lambda: pod.is_ready)
+    world.run(60)
+    world.model.exit_container(pod.name, 3)
+    world.run(20)
+    world.restart()
+    world.run(150)
+    assert pod.container["restartCount"] == 1 and pod.is_ready
+    assert pod.container["lastState"]["terminated"]["exitCode"] == 3
 
 
 def test_a_restarted_daemon_counts_nothing_again(world: ProviderWorld) -> None:
@@ -185,6 +219,33 @@ def test_an_end_that_no_event_explains_is_found_in_the_groups_own_log() -> None:
     assert pod.container["lastState"]["terminated"]["exitCode"] == 7
 
 
+def test_an_end_from_the_groups_own_log_is_not_told_again_by_its_late_event() -> None:
+    world = ProviderWorld(log_lag_min=75.0, log_lag_max=75.0)
+    pod = world.pod()
+    world.run_until(lambda: pod.is_ready)
+    world.run(100)
+    remembered = pods.remembered_run(pod.pod)
+    world.model.exit_container(pod.name, 7)
+    world.clock.advance(5)
+    # Between two lists the count was never seen to change.
+    world.provider._observing._tracks[pod.name].read_of = None
+
+    def exit_codes() -> list[int]:
+        # The status is not written meanwhile, so the same is told again.
+        workload = world.provider.observe(pod.name, remembered)
+        assert workload is not None
+        return [ending.exit_code for ending in workload.endings]
+
+    for _ in range(14):
+        world.clock.advance(5)
+        world.provider.poller.step()
+        if exit_codes():
+            break
+    world.clock.advance(20)
+    world.provider.feed.step()
+    assert exit_codes() == [7]
+
+
 def test_a_count_that_is_wrong_for_a_while_ends_no_run(world: ProviderWorld) -> None:
     pod = world.pod()
     world.run_until(lambda: pod.is_ready)
@@ -239,6 +300,22 @@ def test_an_endless_creation_says_so() -> None:
     assert pod.waiting == "ContainerCreating"
     world.run(200)
     assert pod.waiting == "StartError" and "creating the container" in str(pod.container)
+
+
+@pytest.mark.parametrize(("exits", "phase", "code"), [("0 after 10s", "Succeeded", 0), ("3 after 10s", "Failed", 3)])
+def test_the_exit_after_a_replacement_is_told_though_no_process_saw_the_replacement(
+    exits: str, phase: str, code: int
+) -> None:
+    world = ProviderWorld()
+    pod = world.pod(restart_policy="Never", exits=exits)
+    world.run_until(lambda: pod.is_ready)
+    pod.pod["spec"]["containers"][0]["image"] = "nginx:2"
+    owner = dataclasses.replace(pod.owner, image_hash="another")
+    plan = world.provider.plan_update(pod.pod, Inputs(environment=(("SIM_EXIT", exits),), secrets={}), owner)
+    world.provider.update(pod.name, plan)
+    world.restart()
+    world.run_until(lambda: pod.phase == phase, within=50)
+    assert pod.container["state"]["terminated"]["exitCode"] == code
 
 
 def test_a_new_image_replaces_the_container(world: ProviderWorld) -> None:

@@ -217,6 +217,14 @@ def test_html_and_garbage_can_be_asked_for(server: ApiServer) -> None:
         _ask(server, "GET", PODS)
 
 
+def test_an_answer_can_be_dictated_and_a_refusal_can_repeat_the_request(server: ApiServer) -> None:
+    server.faults.add(Fault("answer", times=1, body={"data": "strange"}))
+    server.faults.add(Fault("repeat", code=422, times=1))
+    assert _ask(server, "GET", PODS)[1] == {"data": "strange"}
+    status, content = _ask(server, "POST", PODS, {"kind": "repeated"})
+    assert status == 422 and "repeated" in content["message"]
+
+
 def test_a_hanging_request_gets_no_answer(server: ApiServer) -> None:
     server.faults.add(Fault("hang", times=1))
     with contextlib.closing(_connection(server)) as connection:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import socket
+import threading
 from collections.abc import Iterator
 
 import pytest
 
 from tests.support.salad_caller import GROUPS, prototype
+from tests.support.waiting import wait_until
 from virtual_kubelet_salad.errors import CouldNotAsk
 from virtual_kubelet_salad.runtime.clock import SystemClock
 from virtual_kubelet_salad.saladcloud.transport import RequestsTransport
@@ -18,6 +20,8 @@ from virtual_kubelet_salad.sandbox.salad_settings import FAST
 
 TIMEOUT = (2.0, 5.0)
 IMPATIENT = (2.0, 0.3)
+# No call ends by itself within a test.
+PATIENT = (60.0, 600.0)
 
 
 class Line:
@@ -97,3 +101,28 @@ def test_a_write_to_nobody_was_never_sent() -> None:
             transport.send("POST", "/x", body={}, timeout=TIMEOUT)
         transport.close()
     assert not caught.value.may_be_applied
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_closing_ends_a_call_that_hangs(line: Line, method: str) -> None:
+    line.model.configure(hang=600.0)
+    line.model.fail_next(10, "hang")
+    failures: list[CouldNotAsk] = []
+
+    def call() -> None:
+        body = prototype("web-abc") if method == "POST" else None
+        with pytest.raises(CouldNotAsk) as caught:
+            line.transport.send(method, GROUPS, body=body, timeout=PATIENT)
+        failures.append(caught.value)
+
+    caller = threading.Thread(target=call)
+    caller.start()
+    wait_until(lambda: line.requests() == 1, timeout=60.0, what="the request to arrive")
+    line.transport.close()
+    caller.join(60.0)
+    assert not caller.is_alive()
+    assert [failure.may_be_applied for failure in failures] == [method == "POST"]
+    # Nothing is repeated, and nothing is sent any more.
+    with pytest.raises(CouldNotAsk, match="not asked any more"):
+        line.transport.send("GET", GROUPS, timeout=PATIENT)
+    assert line.requests() == 1
