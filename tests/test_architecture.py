@@ -13,14 +13,15 @@ ROOT = pathlib.Path(__file__).parent.parent
 STANDARD_LIBRARY = frozenset(sys.stdlib_module_names)
 
 RULES = Rules(
-    # cli -> app -> {kubelet, saladcloud}; kubelet -> kube -> runtime -> errors
+    # cli -> {app, commands} -> {kubelet, saladcloud}; kubelet -> kube -> runtime -> errors
     may_import={
         "errors": (),
         "runtime": ("errors",),
         "metrics": ("runtime", "errors"),
         "kube": ("metrics", "runtime", "errors"),
         "kubelet": ("kube", "metrics", "runtime", "errors"),
-        "saladcloud": ("kubelet.provider", "metrics", "runtime", "errors"),
+        "kubelet_api": ("kubelet", "kube", "metrics", "runtime", "errors"),
+        "saladcloud": ("kubelet.provider", "kubelet.provider_insight", "metrics", "runtime", "errors"),
         "api_key": ("config_values", "errors"),
         "config": ("config_options", "config_values", "api_key", "errors"),
         "config_options": ("config_values", "api_key", "errors"),
@@ -37,13 +38,39 @@ RULES = Rules(
             "api_key",
             "health_api",
             "kubelet",
+            "kubelet_api",
             "saladcloud",
             "kube",
             "metrics",
             "runtime",
             "errors",
         ),
-        "cli": ("app", "logs", "signals", "config", "config_options", "api_key", "sandbox.command", "errors"),
+        "commands": (
+            "config",
+            "config_options",
+            "config_values",
+            "api_key",
+            "logs",
+            "signals",
+            "daemon",
+            "kubelet",
+            "saladcloud",
+            "kube",
+            "metrics",
+            "runtime",
+            "errors",
+        ),
+        "cli": (
+            "app",
+            "commands",
+            "logs",
+            "signals",
+            "config",
+            "config_options",
+            "api_key",
+            "sandbox.command",
+            "errors",
+        ),
         "__main__": ("cli",),
         "sandbox": ("runtime.clock",),
     },
@@ -63,16 +90,21 @@ RULES = Rules(
     },
     third_party={
         "kubernetes": ("kube",),
-        "urllib3": ("saladcloud.transport", "kube.transport"),  # what the Kubernetes client's transport raises
+        # What both clients' transports raise, and the connections below them.
+        "urllib3": ("saladcloud.transport", "kube.transport", "runtime.connections"),
         "requests": ("saladcloud.transport",),
         "marshmallow": ("saladcloud.schemas",),
         "configargparse": ("config", "config_options"),
-        "prometheus_client": ("metrics", "health_api"),
+        "prometheus_client": ("metrics", "health_api", "kubelet_api.resource_metrics"),
+        "pydantic": ("kube.shapes",),  # what the models of the Kubernetes client are made with
         "rich": ("sandbox",),
-        "cryptography": ("sandbox",),
-        "yaml": ("kube.configuration", "sandbox"),  # kubeconfig files; manifests for the sandbox
+        "cryptography": ("sandbox", "kubelet_api.certificates", "kubelet_api.requested_certificate"),
+        "cheroot": ("kubelet_api.server",),
+        "yaml": ("kube.configuration", "sandbox", "commands"),  # kubeconfig files; manifests that a user hands over
     },
-    may_catch_everything=frozenset({"runtime.threads", "kubelet.worker", "health_api", "kube.sources"}),
+    may_catch_everything=frozenset(
+        {"runtime.threads", "kubelet.worker", "health_api", "kube.sources", "kubelet_api.application"}
+    ),
     may_read_clocks=frozenset({"runtime.clock"}),
     no_postponed_annotations=frozenset({"kube.informer", "kube.pod_source"}),
 )

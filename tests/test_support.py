@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import base64
+import html
+import json
 import os
 import pathlib
 import socket
 import subprocess
 import sys
+from urllib.parse import quote
 
 import pytest
 
 from tests.support import control_plane_build
+from tests.support.canaries import Canary, found
 from tests.support.clock import FakeClock
 from tests.support.control_plane_build import BINARIES, CannotBuild
 from tests.support.waiting import wait_until
@@ -25,6 +30,31 @@ def _executable(path: pathlib.Path, text: str = "#!/bin/sh\n") -> pathlib.Path:
     path.write_text(text)
     path.chmod(0o755)
     return path
+
+
+# -- canaries
+
+
+def _around(text: str, before: int) -> str:
+    return "." * before + text + "." * 3
+
+
+@pytest.mark.parametrize("before", [0, 1, 2, 3])
+@pytest.mark.parametrize("part", ["text", "word"])
+def test_a_canary_is_found_in_every_form(part: str, before: int) -> None:
+    canary = Canary("a-name")
+    value = _around(getattr(canary, part), before)
+    once = base64.b64encode(value.encode()).decode()
+    twice = base64.b64encode(_around(once, before).encode()).decode()
+    forms = [value, json.dumps(value), html.escape(value), repr(value), quote(value), once, twice]
+    for form in [*forms, base64.urlsafe_b64encode(value.encode()).decode(), once.rstrip("=")]:
+        assert found([canary], {"here": f"<{form}>", "there": "nothing"}) == ["a-name in here"], form
+
+
+def test_canaries_are_not_taken_for_one_another() -> None:
+    one, other = Canary("one"), Canary("other")
+    texts = {"a": one.text, "b": base64.b64encode(one.word.encode()).decode(), "c": "one other Kanarie"}
+    assert found([other], texts) == [] and found([one], texts) == ["one in a", "one in b"]
 
 
 # -- waiting

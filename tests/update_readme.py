@@ -1,11 +1,18 @@
-"""Writes the generated tables of README.md anew: `python -m tests.update_readme`."""
+"""Writes the generated tables and examples of README.md anew: `python -m tests.update_readme`."""
 
 from __future__ import annotations
 
 import pathlib
 import re
 
-from virtual_kubelet_salad.config import flag_table_markdown
+from tests.support.readme_examples import gpu_classes_example, render_example
+from virtual_kubelet_salad.config_options import (
+    CHECK_OPTIONS,
+    CLEANUP_OPTIONS,
+    GPU_CLASSES_OPTIONS,
+    RENDER_OPTIONS,
+    flag_table_markdown,
+)
 from virtual_kubelet_salad.kubelet.refusals import pod_table_markdown
 from virtual_kubelet_salad.metrics import metrics_table_markdown
 from virtual_kubelet_salad.saladcloud.pod_annotations import annotation_table_markdown
@@ -17,6 +24,12 @@ def with_generated_parts(text: str) -> str:
     """`text` with what stands between the markers replaced. ValueError when a pair of markers is not there once."""
     tables = {
         "flags": flag_table_markdown(),
+        "check-flags": flag_table_markdown(CHECK_OPTIONS),
+        "cleanup-flags": flag_table_markdown(CLEANUP_OPTIONS),
+        "gpu-classes-flags": flag_table_markdown(GPU_CLASSES_OPTIONS),
+        "render-flags": flag_table_markdown(RENDER_OPTIONS),
+        "gpu-classes-example": gpu_classes_example(),
+        "render-example": render_example(),
         "metrics": metrics_table_markdown(),
         "pod-support": pod_table_markdown(),
         "annotations": annotation_table_markdown(),

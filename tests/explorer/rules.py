@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+FINALIZER = "salad.com/container-group"
+CLAIM = "salad.com/container-group"
+ATTEMPT = "salad.com/attempt"
+
 _LATER = {"Pending": {"Pending", "Running", "Succeeded", "Failed"}, "Running": {"Running", "Succeeded", "Failed"}}
 
 
@@ -21,8 +25,37 @@ def phase_may_follow(before: str, after: str) -> bool:
     return after in _LATER.get(before, {before})
 
 
+def is_over(pod: Mapping[str, Any]) -> bool:
+    """Whether a pod is being deleted or finished."""
+    return bool(pod["metadata"].get("deletionTimestamp")) or is_finished(pod)
+
+
+def is_finished(pod: Mapping[str, Any]) -> bool:
+    return pod["status"].get("phase") in ("Succeeded", "Failed")
+
+
 def may_delete(pod: Mapping[str, Any], group_status: str) -> bool:
     """Whether a group whose pod is there may be deleted: the pod is ending, or this attempt is over."""
-    if pod["metadata"].get("deletionTimestamp") or pod["status"].get("phase") in ("Succeeded", "Failed"):
-        return True
-    return group_status == "failed"
+    return is_over(pod) or group_status == "failed"
+
+
+def is_claimed(pod: Mapping[str, Any]) -> bool:
+    return FINALIZER in pod["metadata"].get("finalizers", [])
+
+
+def annotation(pod: Mapping[str, Any], key: str) -> str | None:
+    value: str | None = (pod["metadata"].get("annotations") or {}).get(key)
+    return value
+
+
+def container_status(pod: Mapping[str, Any]) -> Mapping[str, Any]:
+    statuses: list[Mapping[str, Any]] = pod["status"].get("containerStatuses") or [{}]
+    return statuses[0]
+
+
+def condition(item: Mapping[str, Any], kind: str) -> str | None:
+    """The status of a condition of a pod or a node."""
+    for one in (item.get("status") or {}).get("conditions") or []:
+        if one.get("type") == kind:
+            return str(one.get("status"))
+    return None

@@ -1,251 +1,228 @@
-"""One world for the explorer: the models of the API server and of SaladCloud, and the daemon's real objects between.
+"""One world for the explorer: the models of the API server and of SaladCloud, and daemon processes between them.
 
-Everything runs in one thread under a fake clock. Whatever reaches SaladCloud or changes a pod is judged on the spot;
-`check` judges what must hold between any two steps.
+Everything runs in one thread under a fake clock. Whatever reaches SaladCloud or the API server is judged on the spot,
+and `check` judges what must hold between any two steps.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
+import dataclasses
+import datetime
 import random
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from tests.explorer.rules import Violation, may_delete, phase_may_follow
+from tests.explorer.judge import CANARY, Judge
+from tests.explorer.layout import NODE, layout_of
+from tests.explorer.process import CLUSTER, ORGANIZATION, Process
+from tests.explorer.rules import CLAIM, annotation, is_claimed
+from tests.explorer.truth import Truth
+from tests.explorer.wires import HEADERS
 from tests.support.clock import FakeClock
-from tests.support.cloud_transport import CloudSettings, CloudTransport
-from tests.support.model_transport import ModelTransport
-from virtual_kubelet_salad import daemon, errors
-from virtual_kubelet_salad.kube.client import ApiServer
-from virtual_kubelet_salad.kube.events import EventRecorder
-from virtual_kubelet_salad.kubelet.node import NodeSettings
 from virtual_kubelet_salad.kubelet.provider import Owner
-from virtual_kubelet_salad.metrics import Metrics
-from virtual_kubelet_salad.runtime.ratelimit import Budget
-from virtual_kubelet_salad.runtime.threads import Loop
 from virtual_kubelet_salad.saladcloud import owner
-from virtual_kubelet_salad.saladcloud.provider import assemble
 from virtual_kubelet_salad.sandbox.api_model import ApiServerModel
 from virtual_kubelet_salad.sandbox.salad_model import SaladCloudModel
-from virtual_kubelet_salad.sandbox.salad_settings import FAST
-from virtual_kubelet_salad.sandbox.salad_wire import ConnectionDropped, Request
+from virtual_kubelet_salad.sandbox.salad_wire import ConnectionDropped, Request, Response
+from virtual_kubelet_salad.sandbox.salad_world import Group
 
-NODE = "virtual"
-CLUSTER = "cluster"
-FINALIZER = "salad.com/container-group"
-ATTEMPT = "salad.com/attempt"
-CANARY = "canary-7f3b"
-FOREIGN_GROUPS = 3
-HEADERS = {"Salad-Api-Key": "k", "User-Agent": "explorer", "Content-Type": "application/json"}
-GROUPS = "/organizations/sandbox/projects/default/containers"
+PROJECT = "default"
+WRONG_PROJECT = "other"
+TEAM = "team"
+STRATEGIC = "application/strategic-merge-patch+json"
+# Electors have threads of their own, so time never passes without them.
+ELECTION_SLICE_SECONDS = 2.0
+# What looks like a catastrophe is held for so long.
+BRAKE_SECONDS = 600.0
 
 
 class Killed(BaseException):
     """The daemon process dies at this very moment."""
 
 
+@dataclasses.dataclass(frozen=True)
+class MassEvent:
+    """Something happened to all of these pods at once."""
+
+    uids: frozenset[str]
+    held_until: float
+    """Monotonic."""
+
+
+Fate = Callable[[Process, bool], None]
+
+
 class World:
-    """Models, daemon and judgement. `boot` starts a new daemon process that knows nothing of the old one."""
+    """Models, processes and judgement."""
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
+        self.layout = layout_of(seed)
+        self.rng = random.Random(f"world {seed}")
         self.clock = FakeClock()
         self.api_model = ApiServerModel(self.clock, seed=seed)
-        self.cloud = SaladCloudModel(self.clock, FAST, seed)
-        self.api_transport = ModelTransport(self.api_model)
-        self.api_transport.before = self._before_api
-        self.api_transport.after = self._after_api
-        self.cloud_transport = CloudTransport(self.cloud)
-        self.cloud_transport.before = self._before_cloud
-        self.cloud_transport.after = self._after_cloud
-        self.fate: Callable[[bool], None] | None = None
-        """What happens to the next call, before (False) or after (True) it is applied; consumed when it acts."""
+        self.cloud = SaladCloudModel(self.clock, self.layout.cloud, seed)
+        self.cloud.configure(projects=(PROJECT, WRONG_PROJECT))
+        self.truth = Truth(self.cloud)
+        self.judge = Judge(self)
         self.boots = 0
-        self.late_creates: list[tuple[float, object]] = []
-        """Creates that SaladCloud has received and will carry out later: when (monotonic), and the request's body."""
-        self.next_create_is_late_by: float | None = None
+        self.key_in_file = self.key_in_cloud = "key-1"
+
+        # What goes wrong.
+        self.fate: Fate | None = None
+        """What happens to the next call of any process, before (False) or after (True) it is applied."""
+        self.api_is_down = False
+        self.next_api_fault: tuple[str, bool] | None = None
+        """What the API server answers to the next request, and whether it carries it out first."""
+        self.frozen_in_call: Process | None = None
+        self.late_requests: list[tuple[float, Request]] = []
+        """What SaladCloud has received and will carry out later: when (monotonic), and the request."""
+        self.next_write_is_late_by: float | None = None
         self.false_absence_at = float("-inf")
         """When SaladCloud last denied a group that exists; it does so now and then, but not twice within minutes."""
+
+        # What people have done.
         self.edited: set[str] = set()
         """UIDs of pods whose claim was edited by their author."""
-        self._phases: dict[str, str] = {}
-        self._create_secret()
-        self.foreign = [self._create_foreign_group(number) for number in range(FOREIGN_GROUPS)]
-        self.boot()
+        self.let_go: set[str] = set()
+        """UIDs of pods that people have taken our finalizer from: their groups are the orphan sweep's."""
+        self.squatted: dict[str, str] = {}
+        """Groups of others under a name that we compute for the pod of that UID."""
+        self.mass_vanishings: list[MassEvent] = []
+        """Pods whose groups vanished together with most others, which must not be believed for a while."""
+        self.orphans_held_until: dict[str, float] = {}
+        """UIDs of pods that were lost together with most others, and until when their groups must not be deleted."""
+        self.images_sent: set[tuple[str, str]] = set()
+        self.foreign: set[str] = set()
+        """Groups of others; they must be there."""
+        self.never_ours: set[str] = self.truth.ignored
+        """Groups of others, also those that were deleted or bear a name that we compute."""
+        self.restore_secrets()
+        for number in range(self.layout.foreign_groups):
+            self.create_foreign_group(f"somebody-elses-{number}", foreign_environment(number))
 
-    # -- the daemon process -------------------------------------------------------------------------------------------
+        self.processes = [Process(self, node, PROJECT) for node in self.layout.nodes for _ in range(self.layout.replicas)]
 
-    def boot(self) -> None:
-        """A new process: empty memory, cache from a list."""
-        self.boots += 1
-        api = ApiServer(self.api_transport, clock=self.clock)
-        metrics = Metrics.in_new_registry()
-        budget = Budget(self.clock, 240)
-        provider = assemble(self.cloud_transport, budget, CloudSettings(nodename=NODE), CLUSTER, self.clock, metrics)
-        settings = daemon.Settings(NodeSettings(NODE, "192.0.2.7", 10250, None, "v1.36.3"), CLUSTER, workers=1)
-        recorder = EventRecorder(api, self.clock, "virtual-kubelet-salad", NODE)
-        self.daemon = daemon.build(
-            settings,
-            api=api,
-            lease_api=api,
-            provider=provider,
-            recorder=recorder,
-            clock=self.clock,
-            metrics=metrics,
-            jitter=random.Random(self.seed + self.boots),
-        )
-        self.loops: dict[str, Loop] = {
-            loop.name: loop for loop in self.daemon.loops if not loop.name.startswith("worker")
-        }
-        self._undelivered: list[dict[str, Any]] = []
-        self._relist()
+    # -- the daemon processes -----------------------------------------------------------------------------------------
 
-    def _relist(self) -> None:
-        answer = self.api_model.handle("GET", "/api/v1/pods", {"fieldSelector": f"spec.nodeName={NODE}"})
-        listed = {pod["metadata"]["uid"] for pod in answer.body["items"]}
-        for known in self.daemon.cache.all():
-            if known["metadata"]["uid"] not in listed:
-                self.daemon.cache.apply("DELETED", dict(known))
-        for pod in answer.body["items"]:
-            self.daemon.cache.apply("ADDED", pod)
-        self._version = int(answer.body["metadata"]["resourceVersion"])
-        self.daemon.cache.has_synced.set()
-        self.daemon.cache.mark_fresh()
+    def restart(self, process: Process, project: str = PROJECT) -> Process:
+        """A new process in the place of this one."""
+        new = Process(self, process.node, project)
+        self.processes[self.processes.index(process)] = new
+        return new
 
-    def deliver(self, most: int = 1_000_000) -> int:
-        """Gives the cache up to so many watch events; returns how many there were to give."""
-        if not self._undelivered:
-            version = self.api_model.version
-            events = self.api_model.events_after("pods", self._version, field_selector=f"spec.nodeName={NODE}")
-            if events and events[0]["type"] == "ERROR":
-                self._relist()
-                return 1
-            self._undelivered, self._version = events, version
-        given, self._undelivered = self._undelivered[:most], self._undelivered[most:]
-        for event in given:
-            self.daemon.cache.apply(event["type"], event["object"])
-        self.daemon.cache.mark_fresh()
-        return len(given)
-
-    def run(self, step: Callable[[], object]) -> None:
-        """One step of the daemon; a death on the way is followed by a new process."""
+    def run(self, process: Process, step: Callable[[], object]) -> None:
+        """One step of a process; a death on the way is followed by a new process. A frozen one does nothing."""
+        if process.is_frozen():
+            return
         try:
             step()
         except Killed:
             self.fate = None
-            self.boot()
+            self.restart(process)
 
-    # -- judgement ----------------------------------------------------------------------------------------------------
+    def replace_losers(self) -> None:
+        """Who has lost the leadership ends."""
+        for process in self.processes:
+            if process.is_lost:
+                self.restart(process)
 
-    def carry_out_late_creates(self) -> None:
-        """Timeouts are not refusals: what was received takes effect, in the end."""
-        due = [body for at, body in self.late_creates if at <= self.clock.monotonic()]
-        self.late_creates = [(at, body) for at, body in self.late_creates if at > self.clock.monotonic()]
-        for body in due:
-            with contextlib.suppress(ConnectionDropped):  # a fault was waiting for the next request
-                self.cloud.handle(Request("POST", GROUPS, HEADERS, body))
+    def pass_time(self, seconds: float) -> None:
+        """Time passes in which nobody but the electors does anything."""
+        if self.layout.replicas == 1:
+            self.clock.advance(seconds)
+            return
+        end = self.clock.monotonic() + seconds
+        while self.clock.monotonic() < end:
+            self.clock.advance(min(ELECTION_SLICE_SECONDS, end - self.clock.monotonic()))
+            for process in list(self.processes):
+                if not process.is_lost:
+                    self.run(process, process.elect)
+
+    def meet_fate(self, process: Process, *, is_applied: bool) -> None:
+        if self.fate is not None:
+            self.fate(process, is_applied)
+
+    def go_on(self, process: Process) -> None:
+        """The call in which the process was frozen is carried out now; from here it has to look who leads."""
+        if self.frozen_in_call is process:
+            self.frozen_in_call = None
+
+    # -- what is there ------------------------------------------------------------------------------------------------
+
+    def pod(self, uid: str) -> Mapping[str, Any] | None:
+        return next((pod for pod in self.api_model.all_of("pods") if pod["metadata"]["uid"] == uid), None)
+
+    def group(self, project: str, name: str) -> Group | None:
+        return self.cloud._world.groups.get((project, name))
+
+    def groups_of(self, uid: str) -> list[Group]:
+        """The groups that daemons of ours have made for a pod."""
+        groups = self.cloud._world.groups.values()
+        return [group for group in groups if group.owner_uid == uid and group.name not in self.never_ours]
+
+    def own_groups(self) -> list[Group]:
+        """All groups that daemons of ours have made."""
+        groups = self.cloud._world.groups.values()
+        return [group for group in groups if group.name not in self.never_ours]
+
+    def mislaid_pods(self) -> list[Mapping[str, Any]]:
+        """Pods whose claims lie in the wrong project."""
+        prefix = f"{ORGANIZATION}/{WRONG_PROJECT}/"
+        pods = self.api_model.all_of("pods")
+        return [pod for pod in pods if is_claimed(pod) and (annotation(pod, CLAIM) or "").startswith(prefix)]
+
+    def now_in_cloud(self) -> datetime.datetime:
+        return self.clock.now()
 
     def check(self) -> None:
         """What must hold between any two steps."""
-        self.carry_out_late_creates()
-        duplicates = self.cloud._duplicates
-        if duplicates:
-            raise Violation("I1", f"two groups for one pod: {duplicates[0]}")
-        if self.cloud._traffic.violation_count:
-            raise Violation("schema", str(self.cloud._traffic.violations[:1]))
-        groups = self.cloud._world.groups
-        present = {group.name for group in groups.values()}
-        for name in self.foreign:
-            if name not in present:
-                raise Violation("I2", f"the foreign group {name} was deleted")
-        pods = {pod["metadata"]["uid"]: pod for pod in self.api_model.all_of("pods")}
-        for group in groups.values():
-            if group.name in self.foreign or group.is_deleting:
-                continue
-            pod = pods.get(group.owner_uid or "")
-            if pod is None:
-                raise Violation("I4", f"{group.name} is billed and its pod is gone")
-            if FINALIZER not in pod["metadata"].get("finalizers", []):
-                raise Violation("I4", f"{group.name} is billed and its pod has no finalizer")
+        self.carry_out_late_requests()
+        self.judge.check()
 
-    def _before_cloud(self, method: str, path: str, body: object) -> None:
-        self._meet_fate(False)
-        name = path.removeprefix(GROUPS).strip("/")
-        if method == "DELETE":
-            self._judge_delete(name)
-        elif method == "POST" and path == GROUPS:
-            self._judge_create(body)
-            if self.next_create_is_late_by is not None:
-                self.late_creates.append((self.clock.monotonic() + self.next_create_is_late_by, body))
-                self.next_create_is_late_by = None
-                raise lost(True)
+    # -- requests that arrive late ------------------------------------------------------------------------------------
 
-    def _after_cloud(self, method: str, path: str, body: object) -> None:
-        self._meet_fate(True)
+    def receive_late(self, request: Request) -> None:
+        """Nobody hears of the request any more, but it will be carried out."""
+        assert self.next_write_is_late_by is not None
+        self.late_requests.append((self.clock.monotonic() + self.next_write_is_late_by, request))
+        self.next_write_is_late_by = None
 
-    def _judge_create(self, body: Any) -> None:
-        record = owner.decode(body["container"]["environment_variables"][owner.SALAD_VK_OWNER])
-        assert record is not None
-        pod = self._pod(record.uid)
-        if pod is None or FINALIZER not in pod["metadata"].get("finalizers", []):
-            raise Violation("I4", f"create of {body['name']} without a claim")
-        if record.uid not in self.edited and pod["metadata"]["annotations"].get(ATTEMPT) != str(record.attempt):
-            raise Violation(
-                "I1", f"create of attempt {record.attempt}, but {pod['metadata']['annotations']} is claimed"
-            )
-
-    def _judge_delete(self, name: str) -> None:
-        group = next((group for group in self.cloud._world.groups.values() if group.name == name), None)
-        if group is None:
+    def carry_out_late_requests(self) -> None:
+        """Timeouts are not refusals: what was received takes effect, in the end."""
+        if not self.late_requests:
             return
-        if name in self.foreign or group.owner_uid is None:
-            raise Violation("I2", f"delete of the foreign group {name}")
-        pod = self._pod(group.owner_uid)
-        if pod is not None and not may_delete(pod, group.status):
-            raise Violation("I2", f"delete of {name} though its pod runs: {pod['status'].get('phase')}")
+        now = self.clock.monotonic()
+        due = [request for at, request in self.late_requests if at <= now]
+        self.late_requests = [(at, request) for at, request in self.late_requests if at > now]
+        for request in due:
+            with contextlib.suppress(ConnectionDropped):  # a fault was waiting for the next request
+                self.cloud.handle(request)
 
-    def _before_api(self, method: str, path: str) -> None:
-        self._meet_fate(False)
+    # -- what people do -----------------------------------------------------------------------------------------------
 
-    def _after_api(self, method: str, path: str) -> None:
-        if method == "PATCH" and "/pods/" in path:
-            self._judge_pods()
-        self._meet_fate(True)
+    def ask_api(self, method: str, path: str, body: object = None, content_type: str | None = None) -> dict[str, Any]:
+        """Somebody with kubectl; an answer that refuses is as good as another."""
+        answer: dict[str, Any] = self.api_model.handle(method, path, {}, body, content_type).body
+        return answer
 
-    def _judge_pods(self) -> None:
-        for pod in self.api_model.all_of("pods"):
-            uid, phase = pod["metadata"]["uid"], pod["status"].get("phase", "Pending")
-            before = self._phases.get(uid, "Pending")
-            if not phase_may_follow(before, phase):
-                raise Violation("phase", f"{before} → {phase} of {pod['metadata']['name']}")
-            if phase == "Failed" != before and pod["status"].get("reason") == "ContainerGroupNotFound":
-                alive = [group for group in self.cloud._world.groups.values() if group.owner_uid == uid]
-                if any(not group.is_deleting for group in alive):
-                    raise Violation("I3", f"{pod['metadata']['name']} failed as not found, but its group exists")
-            self._phases[uid] = phase
-            if CANARY in json.dumps([pod["status"], pod["metadata"].get("annotations")]):
-                raise Violation("I7", f"a secret value stands on {pod['metadata']['name']}")
+    def ask_cloud(self, method: str, path: str, body: object = None) -> Response | None:
+        """Somebody in the portal, whom no fault of the API hits."""
+        faults, outage = self.cloud._traffic._faults, self.cloud._traffic.outage
+        self.cloud._traffic._faults, self.cloud._traffic.outage = [], None
+        headers = {**HEADERS, "Salad-Api-Key": self.cloud.settings.api_key or "portal"}
+        try:
+            return self.cloud.handle(Request(method, path, headers, body))
+        except ConnectionDropped:
+            return None
+        finally:
+            self.cloud._traffic._faults, self.cloud._traffic.outage = faults, outage
 
-    def _meet_fate(self, applied: bool) -> None:
-        if self.fate is not None:
-            self.fate(applied)
-
-    def _pod(self, uid: str) -> Mapping[str, Any] | None:
-        return next((pod for pod in self.api_model.all_of("pods") if pod["metadata"]["uid"] == uid), None)
-
-    # -- what was there before us -------------------------------------------------------------------------------------
-
-    def _create_secret(self) -> None:
-        secret = {"metadata": {"name": "token"}, "stringData": {"value": CANARY}}
-        assert self.api_model.handle("POST", "/api/v1/namespaces/default/secrets", {}, secret).status == 201
-
-    def _create_foreign_group(self, number: int) -> str:
-        name = f"somebody-elses-{number}"
+    def create_foreign_group(self, name: str, environment: Mapping[str, str], project: str = PROJECT) -> bool:
+        """A group that is none of our business; whether the name was free."""
         container: dict[str, Any] = {"image": "theirs", "resources": {"cpu": 1, "memory": 1024}}
-        if number == 1:
-            others = Owner("another", NODE, "default", "theirs", "uid-of-theirs", 0, "")
-            container["environment_variables"] = {owner.SALAD_VK_OWNER: owner.encode(others)}
+        container["environment_variables"] = dict(environment)
         body = {
             "name": name,
             "autostart_policy": True,
@@ -253,10 +230,39 @@ class World:
             "restart_policy": "always",
             "container": container,
         }
-        answer = self.cloud.handle(Request("POST", GROUPS, HEADERS, body))
-        assert answer.status == 201, answer.text
-        return name
+        if (project, name) in self.cloud._world.used_names:
+            return False
+        self.cloud.advance()
+        self.never_ours.add(name)
+        answer = self.ask_cloud("POST", f"/organizations/{ORGANIZATION}/projects/{project}/containers", body)
+        if answer is None or answer.status != 201:
+            self.never_ours.discard(name)
+            return False
+        self.foreign.add(name)
+        return True
+
+    def note_mass_vanishing(self, uids: set[str]) -> None:
+        """The groups of these pods have just vanished together, and they were most of ours."""
+        self.mass_vanishings.append(MassEvent(frozenset(uids), self.clock.monotonic() + BRAKE_SECONDS))
+
+    def note_mass_of_orphans(self, uids: set[str]) -> None:
+        """These pods have just been lost together, and their groups are most of ours."""
+        self.orphans_held_until.update(dict.fromkeys(uids, self.clock.monotonic() + BRAKE_SECONDS))
+
+    def restore_secrets(self) -> None:
+        """The namespaces and the Secrets that pods name are there."""
+        self.ask_api("POST", "/api/v1/namespaces", {"metadata": {"name": TEAM}})
+        for namespace in ("default", TEAM):
+            secret = {"metadata": {"name": "token"}, "stringData": {"value": CANARY}}
+            self.ask_api("POST", f"/api/v1/namespaces/{namespace}/secrets", secret)
 
 
-def lost(applied: bool) -> errors.CouldNotAsk:
-    return errors.CouldNotAsk("the connection was cut", may_be_applied=applied)
+def foreign_environment(number: int) -> dict[str, str]:
+    """People's own, another cluster's of a node of our name, another node's of our cluster."""
+    owners = (
+        None,
+        Owner("another", NODE, "default", "theirs", "uid-of-theirs", 0, ""),
+        Owner(CLUSTER, "another-node", "default", "theirs", "uid-of-theirs-too", 0, ""),
+    )
+    theirs = owners[number % len(owners)]
+    return {} if theirs is None else {owner.SALAD_VK_OWNER: owner.encode(theirs)}
