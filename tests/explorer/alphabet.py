@@ -108,9 +108,7 @@ _OUTAGES: dict[Act, int] = {
     fault_actions.api_outage: 8,
     process_actions.wait_hours: 8,
 }
-_ACTIONS: dict[str, Act] = {
-    act.__name__: act for table in (_EVERYDAY, _FAULTS, _CROWD, _OUTAGES) for act in table
-}
+_ACTIONS: dict[str, Act] = {act.__name__: act for table in (_EVERYDAY, _FAULTS, _CROWD, _OUTAGES) for act in table}
 
 
 @functools.lru_cache(maxsize=256)

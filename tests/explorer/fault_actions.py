@@ -28,8 +28,6 @@ CLOUD_FAULTS = (
 # A definite refusal is never carried out.
 _NEVER_APPLIED = ("401", "403", "429", "429-retry-after")
 OUTAGES = ("500", "502", "503", "reset", "hang", "429", "html200", "401")
-# SaladCloud denies an existing group at most this often.
-FALSE_ABSENCE_APART_SECONDS = 600.0
 
 
 def cloud_fault(world: World, first: int, second: int) -> None:
@@ -45,9 +43,7 @@ def write_is_late(world: World, first: int, second: int) -> None:
 
 def false_absence(world: World, first: int, second: int) -> None:
     """SaladCloud says once that a group does not exist, though it does."""
-    if world.clock.monotonic() - world.false_absence_at > FALSE_ABSENCE_APART_SECONDS:
-        world.false_absence_at = world.clock.monotonic()
-        world.cloud.fail_next(1, "404", operation=("get_container_group", "delete_container_group")[first % 2])
+    world.next_denied = ("GET", "DELETE")[first % 2]
 
 
 def call_fails(world: World, first: int, second: int) -> None:

@@ -1,4 +1,6 @@
-"""What a run is made of: how many daemons there are, what the cloud is like, how much goes wrong. Decided by the seed."""
+"""What a run is made of, as its seed decides: how many daemons there are, what the cloud is like, how much goes
+wrong.
+"""
 
 from __future__ import annotations
 

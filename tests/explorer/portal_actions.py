@@ -104,15 +104,30 @@ def take_name(world: World, first: int, second: int) -> None:
 
 
 def all_vanish(world: World, first: int, second: int) -> None:
-    """All groups of ours are gone at once, or SaladCloud believes so."""
+    """All groups of ours are gone at once, or SaladCloud believes so; the daemons have looked right before."""
+    for process in list(world.processes):
+        for name in ("group poller", "orphans"):
+            world.run(process, process.loops[name])
     groups = [group for group in world.own_groups() if not group.is_deleting]
+    listed = _listed(world)
     wanted = {
         group.owner_uid
         for group in groups
-        if (pod := world.pod(group.owner_uid or "")) is not None and not is_over(pod) and group.status == "running"
+        if (pod := world.pod(group.owner_uid or "")) is not None and not is_over(pod) and group.name in listed
     }
     if len(wanted) <= BRAKE_FEWEST or 2 * len(wanted) <= len(groups):
         return
     for group in groups:
         world.cloud.vanish(group.name)
     world.note_mass_vanishing({uid for uid in wanted if uid is not None})
+
+
+def _listed(world: World) -> set[str]:
+    """What the daemons have seen in their latest lists."""
+    snapshots = [process.daemon.provider.snapshot() for process in world.processes]
+    return {
+        sighting.name
+        for snapshot in snapshots
+        if snapshot is not None and snapshot.is_complete
+        for sighting in snapshot.sightings
+    }

@@ -158,4 +158,3 @@ class Process:
 def _metrics() -> Metrics:
     """One for all: making it takes longer than hundreds of steps, and nothing reads it."""
     return Metrics.in_new_registry()
-

@@ -23,9 +23,7 @@ class Schedule:
         self._due: dict[tuple[int, str], float] = {}
         self.steps = 0
 
-    def run(
-        self, seconds: float, *, but: Collection[Process] = (), until: Callable[[], bool] = lambda: False
-    ) -> bool:
+    def run(self, seconds: float, *, but: Collection[Process] = (), until: Callable[[], bool] = lambda: False) -> bool:
         """Lets so much time pass, or less when `until` is true; without the processes `but`. Returns `until()`."""
         world = self._world
         end = world.clock.monotonic() + seconds

@@ -16,7 +16,8 @@ from virtual_kubelet_salad.sandbox.salad_world import Group
 SETTLE_SECONDS = 7_200.0
 LEAST_SECONDS = 60.0
 # Where requests are counted when nothing happens any more.
-REST_SECONDS = 120.0
+REST_SECONDS = 60.0
+MINUTE_SECONDS = 60.0
 # For list, feed, quota and classes; without a complete list the groups are asked for one by one.
 REST_REQUESTS_PER_MINUTE = 24
 REST_REQUESTS_PER_MINUTE_CAPPED = 84
@@ -32,6 +33,9 @@ def settle(world: World) -> None:
         if process.project == WRONG_PROJECT:
             world.restart(process)
     _repair(world)
+    if world.let_go & {group.owner_uid for group in world.own_groups()}:
+        # What no pod speaks for is found in a list only, so the list shows everything from now on.
+        world.cloud.configure(list_limit=None)
     schedule = Schedule(world)
     schedule.run(LEAST_SECONDS)
     _repair(world)
@@ -42,6 +46,7 @@ def settle(world: World) -> None:
 
 def _stop_faults(world: World) -> None:
     world.fate = world.next_write_is_late_by = world.next_api_fault = world.frozen_in_call = None
+    world.next_denied = None
     world.api_is_down = False
     world.cloud.clear_faults()
     world.cloud.out_of_credit(False)
@@ -136,16 +141,22 @@ def _trouble_with(world: World, pod: Mapping[str, Any], group: Group | None) -> 
 
 
 def _judge_rest(world: World, schedule: Schedule) -> None:
-    """Nothing happens any more, so hardly anything is asked."""
-    if any(pod["spec"].get("activeDeadlineSeconds") for pod in world.api_model.all_of("pods")):
-        return  # something will still happen
+    """A minute in which nothing happens costs hardly a request."""
     schedule.run(REST_SECONDS)
+    before = _state(world)
+    schedule.run(MINUTE_SECONDS)
+    if unsettled(world) or _state(world) != before:
+        return
     is_capped = len(world.cloud._world.groups) >= world.layout.list_limit
     most = REST_REQUESTS_PER_MINUTE_CAPPED if is_capped else REST_REQUESTS_PER_MINUTE
-    if unsettled(world):
-        return
     for process in world.processes:
         now = world.clock.monotonic()
-        count = sum(1 for at in process.calls if at > now - 60.0)
+        count = sum(1 for at in process.calls if at > now - MINUTE_SECONDS)
         if count > most + SAFETY_READS_PER_MINUTE:
             raise Violation("I9", f"{count} requests in a minute in which nothing happened")
+
+
+def _state(world: World) -> object:
+    """What a daemon looks at."""
+    versions = {pod["metadata"]["uid"]: pod["metadata"]["resourceVersion"] for pod in world.api_model.all_of("pods")}
+    return versions, {name: group.text for name, group in world.cloud._world.groups.items()}

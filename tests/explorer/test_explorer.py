@@ -13,7 +13,7 @@ import pytest
 
 from tests.explorer.explore import Found, explore, replay
 from virtual_kubelet_salad.kubelet import orphans, starting, status
-from virtual_kubelet_salad.kubelet.claims import Claim
+from virtual_kubelet_salad.kubelet.claims import Claim, Claims
 from virtual_kubelet_salad.kubelet.memory import Memory
 from virtual_kubelet_salad.kubelet.provider import Owner, Pod
 from virtual_kubelet_salad.kubelet.result import AT_ONCE, Result
@@ -93,7 +93,7 @@ def _without_times(value: object) -> object:
 
 def plant_no_owner_check(monkeypatch: pytest.MonkeyPatch) -> None:
     """The sweep takes every workload with a record for its own."""
-    monkeypatch.setattr(orphans.OrphanSweep, "_is_ours", lambda self, owner: owner is not None)
+    monkeypatch.setattr(Claims, "made", lambda self, name, owner: True)
     monkeypatch.setattr(orphans.OrphanSweep, "_pod_exists", lambda self, owner: False)
 
 

@@ -12,7 +12,7 @@ from tests.explorer.distortion import distorted
 from virtual_kubelet_salad import errors
 from virtual_kubelet_salad.kube.outcomes import ApiAnswer
 from virtual_kubelet_salad.saladcloud.transport import Answer
-from virtual_kubelet_salad.sandbox.salad_wire import ConnectionDropped, Request
+from virtual_kubelet_salad.sandbox.salad_wire import NOT_FOUND, ConnectionDropped, Request
 
 if TYPE_CHECKING:
     from tests.explorer.process import Process
@@ -105,7 +105,7 @@ class CloudWire:
             raise lost(True)
         world.go_on(process)
         try:
-            response = world.cloud.handle(request)
+            response = NOT_FOUND if world.is_denied(method, path) else world.cloud.handle(request)
         except ConnectionDropped:
             raise errors.CouldNotAsk("the connection was cut", may_be_applied=method != "GET") from None
         world.meet_fate(process, is_applied=True)

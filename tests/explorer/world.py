@@ -33,6 +33,8 @@ TEAM = "team"
 STRATEGIC = "application/strategic-merge-patch+json"
 # Electors have threads of their own, so time never passes without them.
 ELECTION_SLICE_SECONDS = 2.0
+# SaladCloud denies an existing group at most this often.
+DENIALS_APART_SECONDS = 600.0
 # What looks like a catastrophe is held for so long.
 BRAKE_SECONDS = 600.0
 
@@ -79,8 +81,10 @@ class World:
         self.late_requests: list[tuple[float, Request]] = []
         """What SaladCloud has received and will carry out later: when (monotonic), and the request."""
         self.next_write_is_late_by: float | None = None
-        self.false_absence_at = float("-inf")
-        """When SaladCloud last denied a group that exists; it does so now and then, but not twice within minutes."""
+        self.next_denied: str | None = None
+        """Method of the next request about one group that is answered with a 404, whatever there is."""
+        self.denied_at = float("-inf")
+        """When SaladCloud last denied a group so; it does that now and then, but not twice within minutes."""
 
         # What people have done.
         self.edited: set[str] = set()
@@ -102,7 +106,9 @@ class World:
         for number in range(self.layout.foreign_groups):
             self.create_foreign_group(f"somebody-elses-{number}", foreign_environment(number))
 
-        self.processes = [Process(self, node, PROJECT) for node in self.layout.nodes for _ in range(self.layout.replicas)]
+        self.processes = [
+            Process(self, node, PROJECT) for node in self.layout.nodes for _ in range(self.layout.replicas)
+        ]
 
     # -- the daemon processes -----------------------------------------------------------------------------------------
 
@@ -143,6 +149,16 @@ class World:
     def meet_fate(self, process: Process, *, is_applied: bool) -> None:
         if self.fate is not None:
             self.fate(process, is_applied)
+
+    def is_denied(self, method: str, path: str) -> bool:
+        """Whether this request is answered with a false 404 (once, then not for a while)."""
+        now = self.clock.monotonic()
+        if method != self.next_denied or now - self.denied_at < DENIALS_APART_SECONDS:
+            return False
+        if not path.rpartition("/")[0].endswith("/containers"):
+            return False
+        self.next_denied, self.denied_at = None, now
+        return True
 
     def go_on(self, process: Process) -> None:
         """The call in which the process was frozen is carried out now; from here it has to look who leads."""

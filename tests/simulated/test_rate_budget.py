@@ -156,3 +156,20 @@ def test_at_rest_requests_do_not_grow_with_the_pods() -> None:
         counts.append((len(world.daemon.cloud_line.calls) - before) / 10.0)
     assert counts[0] == pytest.approx(counts[1], abs=1.0)
     assert max(counts) <= 24.0
+
+
+def test_deleted_pods_go_one_after_the_other_though_there_is_budget_for_few_questions_only() -> None:
+    """Two answers of "not found" count as a row only within a minute: asking for all in turn would break every row."""
+    world = World()
+    names = [f"web-{number}" for number in range(60)]
+    world.create_and_run(*names, within=200.0)
+    for name in names:
+        world.cluster.delete_pod(name)
+    world.run(1.0)
+    for _ in range(20):
+        # Others use up what the key may ask for.
+        world.daemon.budget.throttled(1.0)
+        world.run(60.0)
+    assert not world.groups()
+    assert world.daemon.budget.rate_per_minute() < 60.0
+    assert sum(world.is_gone(name) for name in names) >= 45

@@ -18,7 +18,9 @@ from tests.support.waiting import wait_until
 
 MOST_PODS = 20
 FOREIGN = ("somebodys-group", "web-abcdefghijkl")
-FAULTS = ("503", "504", "408", "reset", "429-retry-after", "garbage")
+FAULTS = ("503", "504", "408", "reset", "garbage")
+# Each halves our rate, which comes back by 20 requests per minute.
+RATE_LIMITS_PER_OUTAGE = 0.25
 SAMPLE_SECONDS = 2.0
 ACT_SECONDS = 6.0
 OUTAGE_EVERY_SECONDS, OUTAGE_SECONDS = 150.0, 20.0
@@ -101,6 +103,8 @@ def _live(world: World, chance: random.Random, seconds: float) -> tuple[list[Sam
             act_at = now + ACT_SECONDS
         if now >= outage_at:
             world.cloud.control("outage", kind=chance.choice(FAULTS))
+            if chance.random() < RATE_LIMITS_PER_OUTAGE:
+                world.cloud.control("fail_next", count=1, kind="429-retry-after")
             outage_at, outage_ends = now + OUTAGE_EVERY_SECONDS, now + OUTAGE_SECONDS
         if now >= outage_ends:
             world.cloud.control("outage", kind=None)

@@ -187,7 +187,7 @@ class InMemoryProvider:
         del self.boxes[name]
         self.fail("delete", name, True)
 
-    def exists(self, name: str) -> Owner | bool:
+    def exists(self, name: str, *, confirms: bool = False) -> Owner | bool:
         self._begin("exists", name)
         return (self.boxes[name].owner or True) if name in self.boxes else False
 

@@ -31,6 +31,8 @@ class Ending:
         """The pod is finished or being deleted: its workload goes, is confirmed gone, and only then the pod is let
         go.
         """
+        if len(names) == 1 and pods.was_seen(pod):
+            memory.is_settled = True  # also when it was another process that created it
         for name in names:
             if memory.seconds_until_absent(name, self._on.create_settle_seconds) > 0.0:
                 return self._clear_or_say_why_not(pod, name, memory)
@@ -61,7 +63,7 @@ class Ending:
         now = self._on.clock.monotonic()
         if name not in memory.deleted_at:
             return self.delete(name, memory)
-        if self._on.provider.exists(name) is False:
+        if self._on.provider.exists(name, confirms=memory.is_row_open(name, now)) is False:
             memory.missed(name, now)
             return Result("waiting", f"{name} is gone; asking again", self._until_absent(name, memory))
         memory.absences.pop(name, None)
@@ -84,6 +86,8 @@ class Ending:
             return Result("deleted", f"{name} is gone", self._until_absent(name, memory))
         memory.deleted_at[name] = now
         memory.is_settled = True
+        # What can be deleted is there: what was said before, while its create was under way, does not count.
+        memory.absences.pop(name, None)
         return Result("deleted", f"{name} deleted", DELETE_CONFIRM_SECONDS)
 
     def _until_absent(self, name: str, memory: Memory) -> float:

@@ -80,6 +80,13 @@ class Memory:
         first, latest = self.absences.get(name, (now, now))
         self.absences[name] = (first if now - latest <= ROW_GAP_SECONDS else now, now)
 
+    def is_row_open(self, name: str, now: float) -> bool:
+        """Whether another "not found" would go on with a row: who can ask only few asks for these first, so that not
+        all rows break.
+        """
+        row = self.absences.get(name)
+        return row is not None and now - row[1] <= ROW_GAP_SECONDS
+
     def seconds_until_absent(self, name: str, settle_seconds: float) -> float:
         """How long "not found" must still be repeated before it counts; 0: it counts."""
         if name not in self.absences:

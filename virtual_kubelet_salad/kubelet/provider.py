@@ -307,9 +307,10 @@ class Provider(Translator, Protocol):
         """Asks the cloud to delete it; accepted is not done. Raises `NotFound`, `CouldNotAsk`."""
         ...
 
-    def exists(self, name: str) -> Owner | bool:
+    def exists(self, name: str, *, confirms: bool = False) -> Owner | bool:
         """A live question: False = it does not exist (said by the cloud), its owner record, or True when it carries
-        none. Raises `CouldNotAsk`.
+        none. `confirms`: the second answer of a row that must not break, so it goes before other questions. Raises
+        `CouldNotAsk`.
         """
         ...
 

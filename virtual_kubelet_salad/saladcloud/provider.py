@@ -249,10 +249,10 @@ class SaladCloudProvider:
 
     # -- what asks
 
-    def exists(self, name: str) -> Owner | bool:
+    def exists(self, name: str, *, confirms: bool = False) -> Owner | bool:
         begun = self._clock.monotonic()
         try:
-            raw = self._client.get_group(name)
+            raw = self._client.get_group(name, RequestClass.DELETE if confirms else RequestClass.READ)
         except NotFound:
             self._cache.put_gone(name, begun)
             return False

@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
-from tests.support.in_memory_provider import IDENTITY
-from tests.support.kubelet_world import KubeletWorld
+from tests.support.in_memory_provider import IDENTITY, Box
+from tests.support.kubelet_world import NAMESPACE, NODE, KubeletWorld
 from tests.support.model_transport import lost_answer
 from virtual_kubelet_salad import errors
 from virtual_kubelet_salad.kube.outcomes import ApiAnswer
+from virtual_kubelet_salad.kubelet.provider import Owner, State, Workload
 
 
 @pytest.mark.parametrize("grace", [None, 0, 600])
@@ -48,6 +49,27 @@ def test_a_pod_deleted_during_an_unsettled_create_waits_for_it(world: KubeletWor
     assert world.pod() is not None
     world.settle(60.0)
     assert world.pod() is None
+
+
+def test_absence_from_before_a_late_create_does_not_let_the_pod_go(world: KubeletWorld) -> None:
+    def lose(call: str, name: str, applied: bool) -> None:
+        if call == "create" and not applied:
+            raise lost_answer()
+
+    world.provider.fail = lose
+    pod = world.create_pod()
+    world.step(), world.step()
+    name = world.provider.calls[-1][1]
+    world.settle(20.0)
+    owner = Owner("cluster", NODE, NAMESPACE, "web", pod["metadata"]["uid"], 0, "")
+    world.provider.boxes[name] = Box(owner, Workload(name, owner, State.RUNNING))
+    world.delete_pod(grace=0)
+    world.settle(0.0)
+    assert world.provider.count("delete") == 1
+    asked = world.provider.count("exists")
+    world.settle(30.0)
+    assert world.pod() is None
+    assert world.provider.count("exists") - asked >= 2
 
 
 def test_a_deleted_pod_stays_while_the_cloud_cannot_be_asked(world: KubeletWorld) -> None:
@@ -158,3 +180,23 @@ def test_a_deleted_pod_ends_as_unknown_and_not_as_a_success(world: KubeletWorld)
     assert world.status()["phase"] == "Failed"
     ended = world.container()["state"]["terminated"]
     assert (ended["exitCode"], ended["reason"]) == (137, "ContainerStatusUnknown")
+
+
+def test_a_pod_that_has_run_goes_soon_though_another_process_had_deleted_its_workload(world: KubeletWorld) -> None:
+    world.run_pod()
+    world.delete_pod()
+    world.provider.boxes.clear()
+    world.start()
+    world.settle(15.0)
+    assert world.pod() is None
+
+
+def test_a_pod_of_which_nothing_was_seen_waits_until_its_create_must_have_settled(world: KubeletWorld) -> None:
+    world.create_pod()
+    world.step()
+    world.delete_pod()
+    world.start()
+    world.settle(100.0)
+    assert world.pod() is not None
+    world.settle(60.0)
+    assert world.pod() is None

@@ -78,3 +78,12 @@ def test_the_wait_starts_over_after_a_long_run_and_grows_after_a_short_one() -> 
     memory.runs(2010.0)
     memory.runs(90_000.0)
     assert stop(100_000.0) == 300.0
+
+
+def test_a_row_is_open_while_another_answer_would_go_on_with_it() -> None:
+    memory = Memory(first_seen=0.0)
+    assert not memory.is_row_open("n", 0.0)
+    memory.missed("n", 10.0)
+    assert memory.is_row_open("n", 70.0)
+    assert not memory.is_row_open("n", 70.1)
+    assert not memory.is_row_open("other", 10.0)

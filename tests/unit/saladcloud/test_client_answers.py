@@ -91,6 +91,15 @@ def test_a_404_with_a_problem_is_not_found(world: World, name: str) -> None:
         CALLS[name](world.client)
 
 
+@pytest.mark.parametrize("name", ABOUT_ONE)
+def test_a_404_is_not_believed_of_a_service_that_does_not_even_list(world: World, name: str) -> None:
+    world.client.believes_absence = lambda: False
+    world.wire.say(404, problem("container_group_not_found"))
+    with pytest.raises(CouldNotAsk) as caught:
+        CALLS[name](world.client)
+    assert not caught.value.may_be_applied
+
+
 @pytest.mark.parametrize("name", CALLS)
 @pytest.mark.parametrize("kind", ["organization_not_found", "https://example.test/problems/project_not_found"])
 def test_a_404_about_the_project_says_nothing_about_a_group(world: World, name: str, kind: str) -> None:
