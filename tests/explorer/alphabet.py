@@ -93,14 +93,16 @@ _FAULTS: dict[Act, int] = {
     fault_actions.key_rotates: 3,
     fault_actions.key_is_distributed: 5,
     fault_actions.credit: 3,
+    fault_actions.quota: 3,
     fault_actions.foreign_traffic: 3,
     fault_actions.wrong_project: 1,
 }
 _CROWD: dict[Act, int] = {
     people_actions.create_pod: 120,
-    portal_actions.all_vanish: 4,
-    people_actions.take_all_finalizers: 3,
+    portal_actions.all_vanish: 15,
+    people_actions.take_all_finalizers: 10,
     people_actions.delete_pod: -5,
+    people_actions.edit_image: -8,
     people_actions.create_job: -3,
 }
 _OUTAGES: dict[Act, int] = {

@@ -25,6 +25,7 @@ CLOUD_FAULTS = (
     "reset",
     "hang",
 )
+GREAT_QUOTA = 1_000
 # A definite refusal is never carried out.
 _NEVER_APPLIED = ("401", "403", "429", "429-retry-after")
 OUTAGES = ("500", "502", "503", "reset", "hang", "429", "html200", "401")
@@ -138,6 +139,11 @@ def key_is_distributed(world: World, first: int, second: int) -> None:
 def credit(world: World, first: int, second: int) -> None:
     """The organization's credit is used up, or there is some again."""
     world.cloud.out_of_credit(first % 3 == 0)
+
+
+def quota(world: World, first: int, second: int) -> None:
+    """The organization may have fewer groups than there are, or as many as it likes."""
+    world.cloud.configure(replica_quota=(1, 4, GREAT_QUOTA)[first % 3])
 
 
 def foreign_traffic(world: World, first: int, second: int) -> None:

@@ -194,8 +194,10 @@ class Judge:
         pod = self._world.pod(uid)
         if pod is None or pod["metadata"].get("deletionTimestamp"):
             return False
-        waiting = (rules.container_status(pod).get("state") or {}).get("waiting") or {}
-        return waiting.get("reason") not in ("ErrImagePull", "ImagePullBackOff")
+        state = rules.container_status(pod).get("state") or {}
+        # Of a group that no status tells of, a new process cannot know that it has vanished.
+        waits_for = (state.get("waiting") or {}).get("reason")
+        return bool(state) and waits_for not in ("ContainerCreating", "ErrImagePull", "ImagePullBackOff")
 
     def _judge_leadership(self, process: Process, what: str) -> None:
         if not process.is_active() and process is not self._world.frozen_in_call:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tests.explorer.judge import BRAKE_FEWEST, CANARY
-from tests.explorer.pod_kinds import FOREIGN_FINALIZER, LOOPS, NEVER_RUNS, pod_of_kind
+from tests.explorer.pod_kinds import FOREIGN_FINALIZER, LOOPS, NEVER_RUNS, plain_choice, pod_of_kind
 from tests.explorer.rules import ATTEMPT, CLAIM, FINALIZER, is_claimed
 from tests.explorer.world import STRATEGIC, TEAM, World
 
@@ -33,7 +33,9 @@ def create_pod(world: World, first: int, second: int) -> None:
         return
     namespace = TEAM if first % 5 == 4 else "default"
     node = world.layout.nodes[first % len(world.layout.nodes)]
-    _create(world, namespace, pod_of_kind(f"pod-{first % (world.layout.most_pods - 2)}", node, second))
+    # A crowd is to run, so most of it is plain.
+    choice = plain_choice(second) if world.layout.kind == "crowd" and second % 10 else second
+    _create(world, namespace, pod_of_kind(f"pod-{first % (world.layout.most_pods - 2)}", node, choice))
 
 
 def _create(world: World, namespace: str, pod: dict[str, Any]) -> None:
@@ -146,7 +148,8 @@ def take_all_finalizers(world: World, first: int, second: int) -> None:
         release(world, pod)
     for process in world.processes:
         process.watch.dead_until = float("-inf")
-        process.watch.deliver()
+        while process.watch.deliver():
+            pass
     world.note_mass_of_orphans(lost)
 
 

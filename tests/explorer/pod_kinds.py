@@ -110,6 +110,11 @@ _KINDS: tuple[Callable[[Pod], None], ...] = (
 _POLICIES = ("Always", "Always", "OnFailure", "Never")
 
 
+def plain_choice(choice: int) -> int:
+    """One of the choices that give a plain pod."""
+    return choice % (len(_POLICIES) * _KINDS.count(_plain))
+
+
 def pod_of_kind(name: str, node: str, choice: int) -> Pod:
     """A pod bound to the node; its status, if it has one, must be written after its creation."""
     reference = {"secretKeyRef": {"name": "token", "key": "value"}}

@@ -49,9 +49,9 @@ class Report:
     rss_at_warm_mib: float
     rss_at_end_mib: float
     rss_slope_mib_per_hour: float
-    most_threads: int
+    threads_at_warm: int
     threads_at_end: int
-    most_files: int
+    files_at_warm: int
     files_at_end: int
 
 
@@ -85,9 +85,9 @@ def run(directory: pathlib.Path, minutes: float, seed: int) -> Report:
         rss_at_warm_mib=warm[0].rss_mib,
         rss_at_end_mib=last.rss_mib,
         rss_slope_mib_per_hour=slope([(sample.seconds, sample.rss_mib) for sample in warm]) * HOUR_SECONDS,
-        most_threads=max(sample.threads for sample in samples),
+        threads_at_warm=warm[0].threads,
         threads_at_end=last.threads,
-        most_files=max(sample.files for sample in samples),
+        files_at_warm=warm[0].files,
         files_at_end=last.files,
     )
 
