@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from tests.explorer.people_actions import pod_path
-from tests.explorer.rules import is_finished
+from tests.explorer.rules import FOREIGN_MARK, is_finished
 from tests.explorer.world import STRATEGIC, World
 
 
@@ -18,6 +20,29 @@ def node_blip(world: World, first: int, second: int) -> None:
     if path is not None:
         patch = {"status": {"conditions": [{"type": "Ready", "status": "False", "reason": "NodeNotReady"}]}}
         world.ask_api("PATCH", f"{path}/status", patch, STRATEGIC)
+
+
+def node_is_lost(world: World, first: int, second: int) -> None:
+    """The node controller has not seen the lease for long: the Node is not ready, and neither are its pods."""
+    node = world.layout.nodes[first % len(world.layout.nodes)]
+    unknown = [{"type": "Ready", "status": "Unknown", "reason": "NodeStatusUnknown"}]
+    world.ask_api("PATCH", f"/api/v1/nodes/{node}/status", {"status": {"conditions": unknown}}, STRATEGIC)
+    for number, pod in enumerate(world.api_model.all_of("pods")):
+        if pod["spec"]["nodeName"] == node:
+            node_blip(world, number, second)
+
+
+def edit_node(world: World, first: int, second: int) -> None:
+    """Somebody cordons it, or gives it a label or a taint of their own, or takes these away."""
+    edits: tuple[dict[str, Any], ...] = (
+        {"spec": {"unschedulable": True}},
+        {"spec": {"unschedulable": None}},
+        {"metadata": {"labels": {FOREIGN_MARK: "yes"}, "annotations": {FOREIGN_MARK: "yes"}}},
+        {"metadata": {"labels": {FOREIGN_MARK: None}}},
+        {"spec": {"taints": [{"key": FOREIGN_MARK, "value": "yes", "effect": "NoSchedule"}]}},
+    )
+    node = world.layout.nodes[first % len(world.layout.nodes)]
+    world.ask_api("PATCH", f"/api/v1/nodes/{node}", edits[second % len(edits)], STRATEGIC)
 
 
 def delete_node(world: World, first: int, second: int) -> None:

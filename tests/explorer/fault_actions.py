@@ -9,6 +9,7 @@ from tests.explorer.process_actions import chosen
 from tests.explorer.schedule import Schedule
 from tests.explorer.wires import API_FAULTS, lost
 from tests.explorer.world import WRONG_PROJECT, Killed, World
+from virtual_kubelet_salad.sandbox.salad_catalog import NAMES
 
 CLOUD_FAULTS = (
     "500",
@@ -25,16 +26,33 @@ CLOUD_FAULTS = (
     "reset",
     "hang",
 )
+OPERATIONS = (
+    "list_container_groups",
+    *("get_container_group",) * 4,  # what decides whether a group is gone
+    "create_container_group",
+    "delete_container_group",
+    "start_container_group",
+    "update_container_group",
+    "list_container_group_instances",
+    "get_system_logs",
+    "query_log_entries",
+)
 GREAT_QUOTA = 1_000
 # A definite refusal is never carried out.
 _NEVER_APPLIED = ("401", "403", "429", "429-retry-after")
-OUTAGES = ("500", "502", "503", "reset", "hang", "429", "html200", "401")
+OUTAGES = ("500", "502", "503", "504", "408", "reset", "hang", "429", "html200", "garbage", "401", "403")
 
 
 def cloud_fault(world: World, first: int, second: int) -> None:
     """The next request to SaladCloud fails, before or after it was applied."""
     kind = CLOUD_FAULTS[first % len(CLOUD_FAULTS)]
     world.cloud.fail_next(1, kind, applied=bool(second % 2) and kind not in _NEVER_APPLIED)
+
+
+def operation_fails(world: World, first: int, second: int) -> None:
+    """One kind of request fails for a while, and all others are answered."""
+    kind = ("500", "503", "504", "hang", "html200")[first % 5]
+    world.cloud.fail_next(2 + second % 20, kind, operation=OPERATIONS[second % len(OPERATIONS)])
 
 
 def write_is_late(world: World, first: int, second: int) -> None:
@@ -106,6 +124,31 @@ def watch_dies(world: World, first: int, second: int) -> None:
 def watch_doubles(world: World, first: int, second: int) -> None:
     watch = chosen(world, second).watch
     watch.is_doubling = not watch.is_doubling
+
+
+def partition(world: World, first: int, second: int) -> None:
+    """One process alone is cut off, from either side or from both; its replica and other nodes' daemons are not."""
+    process = chosen(world, second)
+    end = world.clock.monotonic() + (5.0, 20.0, 70.0, 400.0)[first % 4]
+    if first % 3 != 1:
+        process.api_is_out_of_reach_until = end
+    if first % 3 != 0:
+        process.cloud_is_out_of_reach_until = end
+
+
+def list_omits(world: World, first: int, second: int) -> None:
+    """The next lists of groups leave out some, or all, and look as if they were whole."""
+    world.lists_that_omit = 1 + second % 6
+    world.lists_show = (0.0, 0.5)[first % 2]
+
+
+def gpu_market(world: World, first: int, second: int) -> None:
+    """A GPU class is offered no more, or at another price, or most are gone."""
+    for number, name in enumerate(NAMES):
+        if first % 4 == 0:
+            world.cloud.restore_gpu_class(name)
+        elif number == second % len(NAMES) or first % 4 == 1:
+            world.cloud.withdraw_gpu_class(name)
 
 
 def cloud_outage(world: World, first: int, second: int) -> None:

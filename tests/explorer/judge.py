@@ -1,14 +1,28 @@
 """Judges every call of every daemon, and the state of the world between any two steps, by the invariants.
 
-I1  one group per pod, and the next attempt only after the one before is confirmed gone
-I2  deletes only by the pod or as a proven orphan; nothing of others is touched, whosever it is
-I3  what could not be asked changes nothing (here: no pod fails as not found while its group is there)
-I4  the claim before the create, and until the group is confirmed gone
-I7  no secret in anything that is written to the API server
-I8  the node is always Ready
-I9  the rate: at most 240 requests of one process in any minute, none before the time that SaladCloud asked for
-I11 an update only for another image
-and: phases never go back, statuses are true (`telling`), who does not lead does not write.
+Rules by the names that a violation bears, those of the invariants first:
+
+I1   one group per pod; the next attempt only after the one before is gone, and only the claimed one
+I2   writes to groups, pods, nodes and leases of one's own only; deletes only by the pod or as a proven orphan
+I3   what could not be asked changes nothing: no pod fails as not found while its group is there
+I4   the claim before the create, and until the group is gone; no billed group without a claimed pod
+I5   no create for a finished pod; that its group goes is a matter of `settling`
+I7   no secret value in anything that is written to the API server, Events too
+I8   the node is always Ready, whatever SaladCloud does
+I9   at most 240 requests of one process in any minute, none before the time that SaladCloud asked for; at rest only
+     list, feed, quota and classes (`settling`)
+I10  no reconciles without end (`schedule`); that nothing is forgotten is a matter of `settling`
+I11  an update only for another image
+brake, leader, phase, schema  what vanished at once is held; who does not lead does not write; phases never go back;
+     requests are as SaladCloud describes them
+kept  what others write on pods and nodes stays, and so does what was told (`keeping`)
+ready, restarts, run, running, ending, waiting, failed, succeeded  a status is true (`telling`)
+liveness  in the end everything is as people want it (`settling`)
+defect  an exception that nobody expected (`rules`)
+
+Not judged here: I6 (tests/golden and tests/unit/kubelet/test_refusals.py), secrets in logs, metrics and texts
+(tests/integration/test_no_secret_anywhere.py), the lease's own thread and its deadlines
+(tests/integration/test_daemon_outages.py), how soon a Secret is seen (tests/simulated/test_missing_sources.py).
 """
 
 from __future__ import annotations
@@ -20,6 +34,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from tests.explorer import rules
+from tests.explorer.keeping import judge_kept_node, judge_kept_pod
 from tests.explorer.rules import ATTEMPT, CLAIM, Violation
 from tests.explorer.telling import judge_status
 from virtual_kubelet_salad.saladcloud import owner
@@ -103,7 +118,7 @@ class Judge:
         uid = world.squatted.get(name) or group.owner_uid or ""
         pod = world.pod(uid)
         if pod is None:
-            if world.clock.monotonic() < world.orphans_held_until.get(uid, float("-inf")):
+            if self._is_held_orphan(uid):
                 raise Violation("brake", f"delete of {name}, one of many orphans at once")
             return
         if pod["spec"]["nodeName"] != process.node:
@@ -111,13 +126,20 @@ class Judge:
         if not rules.may_delete(pod, group.status if name not in world.squatted else ""):
             raise Violation("I2", f"delete of {name} though its pod runs: {pod['status'].get('phase')}")
 
+    def _is_held_orphan(self, uid: str) -> bool:
+        """Whether its pod was lost with most others, and the orphans are still most of what there is."""
+        world, now = self._world, self._world.clock.monotonic()
+        groups = [group.owner_uid or "" for group in world.own_groups() if not group.is_deleting]
+        held = [owner_uid for owner_uid in groups if now < world.orphans_held_until.get(owner_uid, float("-inf"))]
+        return uid in held and len(held) > BRAKE_FEWEST and 2 * len(held) > len(groups)
+
     def _judge_update(self, process: Process, name: str, body: Any) -> None:
         world, group = self._world, self._world.group(process.project, name)
         if group is None:
             return
         if name in world.never_ours:
             raise Violation("I2", f"update of the foreign group {name}")
-        image = (body.get("container") or {}).get("image")
+        image = str((body.get("container") or {}).get("image"))
         if image == group.spec["container"]["image"] and (name, image) not in world.images_sent:
             raise Violation("I11", f"update of {name} to the image that it has")
         world.images_sent.add((name, image))
@@ -140,6 +162,9 @@ class Judge:
         found = _NODE.fullmatch(path)
         if found is not None:
             self._judge_node_write(process, found[1], body)
+            node = self._world.api_model.look_up("nodes", "", found[1])
+            if node is not None and method != "DELETE":
+                self._before = (path, node)
         found = _POD.fullmatch(path)
         if found is not None:
             pod = self._world.api_model.look_up("pods", found[1], found[2])
@@ -152,6 +177,11 @@ class Judge:
             return
         before, self._before = self._before[1], None
         uid = before["metadata"]["uid"]
+        if _NODE.fullmatch(path):
+            node = self._world.api_model.look_up("nodes", "", before["metadata"]["name"])
+            if node is not None and node["metadata"]["uid"] == uid:
+                judge_kept_node(before, node)
+            return
         pod = self._world.pod(uid)
         if rules.is_claimed(before) and (pod is None or not rules.is_claimed(pod)) and uid not in self._world.let_go:
             for group in self._world.groups_of(uid):
@@ -161,6 +191,7 @@ class Judge:
         old, new = before["status"].get("phase", "Pending"), pod["status"].get("phase", "Pending")
         if not rules.phase_may_follow(old, new):
             raise Violation("phase", f"{old} → {new} of {pod['metadata']['name']}")
+        judge_kept_pod(before, pod)
         judge_status(pod, before, self._world.truth)
         if new == "Failed" != old and pod["status"].get("reason") == "ContainerGroupNotFound":
             self._judge_not_found(pod)
@@ -193,6 +224,9 @@ class Judge:
         """Whether a pod whose group has vanished should run all the same, as far as people are concerned."""
         pod = self._world.pod(uid)
         if pod is None or pod["metadata"].get("deletionTimestamp"):
+            return False
+        if uid in self._world.edited:
+            # Under the attempt that it names now nothing has vanished.
             return False
         state = rules.container_status(pod).get("state") or {}
         # Of a group that no status tells of, a new process cannot know that it has vanished.

@@ -6,7 +6,9 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 import random
+from collections.abc import Collection
 
 from virtual_kubelet_salad.sandbox.salad_settings import FAST, SaladSettings
 
@@ -24,6 +26,8 @@ KINDS = (
     "deaf",  # events that are late, doubled or missing
     "outages",  # hours without the cloud, or without the API server
     "everything",
+    "lossy",  # requests that are lost, late, or fail while others are answered
+    "strayed",  # a configuration that names the wrong project, again and again
 )
 
 
@@ -34,6 +38,8 @@ class Layout:
     kind: str
     fault_share: float
     """How likely each fault is, as a part of the usual; 0: no faults."""
+    leaning: int | None = None
+    """Seed of what happens often and what never in this run; None: everything as usual."""
     nodes: tuple[str, ...] = (NODE,)
     replicas: int = 1
     """Daemons of each node; of several one leads."""
@@ -57,7 +63,12 @@ class Layout:
 def layout_of(seed: int) -> Layout:
     """The layout of a seed: kinds take turns, details are drawn."""
     kind, rng = KINDS[seed % len(KINDS)], random.Random(f"layout {seed}")
-    layout = Layout(kind, fault_share=rng.choice((0.3, 1.0)), cloud=_varied(rng) if rng.random() < 0.5 else FAST)
+    layout = Layout(
+        kind,
+        fault_share=rng.choice((0.3, 1.0)),
+        leaning=seed if seed // len(KINDS) % 2 == 0 else None,
+        cloud=_varied(rng) if rng.random() < 0.5 else FAST,
+    )
     if kind == "ordinary":
         return dataclasses.replace(layout, fault_share=0.0)
     if kind == "plain":
@@ -85,6 +96,12 @@ def layout_of(seed: int) -> Layout:
         )
     layout = dataclasses.replace(layout, **changes)  # type: ignore[arg-type]
     return dataclasses.replace(layout, cloud=dataclasses.replace(layout.cloud, list_limit=layout.list_limit))
+
+
+def seeds_of(kinds: Collection[str], first_seed: int, count: int) -> list[int]:
+    """The first so many seeds from that one on whose layouts are of one of the kinds."""
+    numbers = (number for number in itertools.count(first_seed) if KINDS[number % len(KINDS)] in kinds)
+    return list(itertools.islice(numbers, count))
 
 
 def _varied(rng: random.Random) -> SaladSettings:

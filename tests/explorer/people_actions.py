@@ -7,7 +7,7 @@ from typing import Any
 
 from tests.explorer.judge import BRAKE_FEWEST, CANARY
 from tests.explorer.pod_kinds import FOREIGN_FINALIZER, LOOPS, NEVER_RUNS, plain_choice, pod_of_kind
-from tests.explorer.rules import ATTEMPT, CLAIM, FINALIZER, is_claimed
+from tests.explorer.rules import ATTEMPT, CLAIM, FINALIZER, FOREIGN_MARK, is_claimed
 from tests.explorer.world import STRATEGIC, TEAM, World
 
 JOBS = "/apis/batch/v1/namespaces/default/jobs"
@@ -93,6 +93,20 @@ def edit_annotation(world: World, first: int, second: int) -> None:
         world.ask_api("PATCH", path, {"metadata": {"annotations": edits[second % len(edits)]}}, STRATEGIC)
 
 
+def mark_pod(world: World, first: int, second: int) -> None:
+    """Another controller writes a label and a condition of its own; sometimes it gives the pod a deadline."""
+    path = pod_path(world, first)
+    if path is None:
+        return
+    if second % 4 == 0:
+        world.ask_api("PATCH", path, {"spec": {"activeDeadlineSeconds": (60, 900)[first % 2]}}, STRATEGIC)
+        return
+    status = ("True", "False")[second % 2]
+    world.ask_api("PATCH", path, {"metadata": {"labels": {FOREIGN_MARK: status}}}, STRATEGIC)
+    condition = {"type": FOREIGN_MARK, "status": status, "reason": "Theirs"}
+    world.ask_api("PATCH", f"{path}/status", {"status": {"conditions": [condition]}}, STRATEGIC)
+
+
 def change_secret(world: World, first: int, second: int) -> None:
     """The Secret gets another value, goes, or comes back."""
     path = f"/api/v1/namespaces/{(TEAM, 'default')[first % 2]}/secrets/token"
@@ -147,7 +161,7 @@ def take_all_finalizers(world: World, first: int, second: int) -> None:
     for pod in pods:
         release(world, pod)
     for process in world.processes:
-        process.watch.dead_until = float("-inf")
+        process.watch.dead_until = process.api_is_out_of_reach_until = float("-inf")
         while process.watch.deliver():
             pass
     world.note_mass_of_orphans(lost)

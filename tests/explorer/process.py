@@ -9,6 +9,7 @@ import random
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from tests.explorer.rules import defect_of
 from tests.explorer.watching import PodWatch
 from tests.explorer.wires import ApiWire, CloudWire
 from tests.support.cloud_transport import CloudSettings
@@ -18,6 +19,7 @@ from virtual_kubelet_salad.kube.events import EventRecorder
 from virtual_kubelet_salad.kube.leader import LeaderElector
 from virtual_kubelet_salad.kubelet.heartbeat import LEASE_NAMESPACE
 from virtual_kubelet_salad.kubelet.node import NodeSettings, Taint
+from virtual_kubelet_salad.kubelet.result import Result
 from virtual_kubelet_salad.metrics import Metrics
 from virtual_kubelet_salad.runtime.clock import Clock
 from virtual_kubelet_salad.runtime.ratelimit import Budget
@@ -61,6 +63,8 @@ class Process:
         self.silent_until = float("-inf")
         """Until when SaladCloud has asked this process to be silent (monotonic)."""
         self.frozen_until = float("-inf")
+        self.api_is_out_of_reach_until = self.cloud_is_out_of_reach_until = float("-inf")
+        """Until when this process alone reaches nothing there (monotonic)."""
         self.is_lost = False
         """It has led, and leads no more: it will end."""
         layout, jitter = world.layout, random.Random(world.seed * 1_000 + self.number)
@@ -73,7 +77,7 @@ class Process:
         settings = CloudSettings(nodename=node, sce_project_name=project, salad_list_limit=layout.list_limit)
         provider = assemble(
             CloudWire(self),
-            Budget(self.clock, RATE_LIMIT),
+            Budget(self.clock, RATE_LIMIT, follows_another=True),
             settings,
             CLUSTER,
             self.clock,
@@ -94,6 +98,8 @@ class Process:
             is_active=self.is_active,
             jitter=jitter,
         )
+        # A worker would log it and try again; here it must not stay unseen.
+        self.daemon.worker._reconcile = _revealing(self.daemon.pod_sync.reconcile)
         self.watch = PodWatch(self)
         self.loops: dict[str, Callable[[], float | None]] = {loop.name: loop.step for loop in self.daemon.loops}
         self.work = self.loops.pop(WORKER)
@@ -152,6 +158,18 @@ class Process:
         lease = self.world.api_model.look_up("leases", LEASE_NAMESPACE, self.node)
         renewed = (lease or {}).get("spec", {}).get("renewTime")
         return datetime.datetime.fromisoformat(renewed) - CATCH_UP_OVERLAP if renewed else None
+
+
+def _revealing(reconcile: Callable[[str], Result]) -> Callable[[str], Result]:
+    def revealed(uid: str) -> Result:
+        try:
+            return reconcile(uid)
+        except errors.Error:
+            raise
+        except Exception as error:
+            raise defect_of(error) from error
+
+    return revealed
 
 
 @functools.cache

@@ -27,8 +27,9 @@ def loop(world: World, first: int, second: int) -> None:
 
 
 def kill(world: World, first: int, second: int) -> None:
-    """As by `kill -9`; it is started anew at once."""
-    world.restart(chosen(world, second))
+    """As by `kill -9`; it is started anew at once, and its first list of pods may take long."""
+    new = world.restart(chosen(world, second))
+    new.watch.dead_until = world.clock.monotonic() + (0.0, 0.0, 5.0, 30.0)[first % 4]
 
 
 def stop(world: World, first: int, second: int) -> None:

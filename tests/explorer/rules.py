@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Mapping
 from typing import Any
 
 FINALIZER = "salad.com/container-group"
 CLAIM = "salad.com/container-group"
 ATTEMPT = "salad.com/attempt"
+
+# What others write on a Node or a pod.
+FOREIGN_MARK = "example.com/theirs"
+# The rule of an exception that nobody expected.
+DEFECT = "defect"
 
 _LATER = {"Pending": {"Pending", "Running", "Succeeded", "Failed"}, "Running": {"Running", "Succeeded", "Failed"}}
 
@@ -18,6 +24,12 @@ class Violation(BaseException):
     def __init__(self, rule: str, text: str) -> None:
         super().__init__(f"{rule}: {text}")
         self.rule = rule
+
+
+def defect_of(error: Exception) -> Violation:
+    """What no code of ours means to raise: a defect of the daemon, or of the explorer."""
+    where = traceback.extract_tb(error.__traceback__)[-1]
+    return Violation(DEFECT, f"{type(error).__name__}: {error} at {where.filename}:{where.lineno} in {where.name}")
 
 
 def phase_may_follow(before: str, after: str) -> bool:

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
 from tests.explorer.fault_actions import GREAT_QUOTA
-from tests.explorer.people_actions import path_of, release
+from tests.explorer.people_actions import JOBS, path_of, release
 from tests.explorer.pod_kinds import FOREIGN_FINALIZER, LOOPS, NEVER_RUNS
 from tests.explorer.rules import Violation, annotation, condition, is_claimed, is_finished
 from tests.explorer.schedule import Schedule
 from tests.explorer.world import STRATEGIC, WRONG_PROJECT, World
+from virtual_kubelet_salad.sandbox.salad_catalog import NAMES
 from virtual_kubelet_salad.sandbox.salad_world import Group
 
+# What no registry has.
+BAD_IMAGE = "does-not-exist"
 # Simulated time in which everything must settle once faults have stopped: the longest backoff and wait, and some.
 SETTLE_SECONDS = 7_200.0
 LEAST_SECONDS = 60.0
+LAST_OUTAGE_SECONDS = 5.0
 # Where requests are counted when nothing happens any more.
 REST_MINUTES = 15
 MINUTE_SECONDS = 60.0
+# Events are caught up in windows of five minutes, one a second.
+CAUGHT_UP_SECONDS_PER_MINUTE = 60 * 300.0
 # For list, feed, quota and classes; without a complete list the groups are asked for one by one.
 REST_REQUESTS_PER_MINUTE = 24
 REST_REQUESTS_PER_MINUTE_CAPPED = 84
@@ -38,6 +45,7 @@ def settle(world: World) -> None:
             world.restart(process)
     _repair(world)
     schedule = Schedule(world)
+    _fail_for_the_last_time(world, schedule)
     schedule.run(LEAST_SECONDS)
     _repair(world)
     if not schedule.run(SETTLE_SECONDS, until=lambda: not unsettled(world)):
@@ -48,6 +56,9 @@ def settle(world: World) -> None:
 def _stop_faults(world: World) -> None:
     world.fate = world.next_write_is_late_by = world.next_api_fault = world.frozen_in_call = None
     world.next_denied = None
+    world.lists_that_omit = 0
+    for name in NAMES:
+        world.cloud.restore_gpu_class(name)
     world.api_is_down = False
     world.cloud.clear_faults()
     world.cloud.out_of_credit(False)
@@ -58,6 +69,16 @@ def _stop_faults(world: World) -> None:
             world.cloud._world.release(group)
     for process in world.processes:
         process.frozen_until = process.watch.dead_until = float("-inf")
+        process.api_is_out_of_reach_until = process.cloud_is_out_of_reach_until = float("-inf")
+
+
+def _fail_for_the_last_time(world: World, schedule: Schedule) -> None:
+    """The daemons have heard of the repairs, and whatever they do then fails: nobody will remind them."""
+    for process in world.processes:
+        process.watch.deliver()
+    world.api_is_down = True
+    schedule.run(LAST_OUTAGE_SECONDS)
+    world.api_is_down = False
 
 
 def _empty_wrong_project(world: World) -> None:
@@ -73,9 +94,7 @@ def _empty_wrong_project(world: World) -> None:
             _drop_foreign_finalizer(world, pod)
             world.ask_api("DELETE", path_of(pod), {"gracePeriodSeconds": 0})
     schedule = Schedule(world, has_controllers=False)
-    if not schedule.run(
-        SETTLE_SECONDS, until=lambda: not world.mislaid_pods() and not _groups_in_wrong_project(world)
-    ):
+    if not schedule.run(SETTLE_SECONDS, until=lambda: not world.mislaid_pods() and not _groups_in_wrong_project(world)):
         left = [pod["metadata"]["name"] for pod in world.mislaid_pods()] + _groups_in_wrong_project(world)
         raise Violation("liveness", f"{left} stay in the wrong project")
 
@@ -87,13 +106,17 @@ def _groups_in_wrong_project(world: World) -> list[str]:
 def _repair(world: World) -> None:
     """People put right what only they can."""
     world.restore_secrets()
+    for job in world.api_model.all_of("jobs"):
+        # It would make pods with that image again and again.
+        if BAD_IMAGE in job["spec"]["template"]["spec"]["containers"][0]["image"]:
+            world.ask_api("DELETE", f"{JOBS}/{job['metadata']['name']}")
     for pod in world.api_model.all_of("pods"):
         _drop_foreign_finalizer(world, pod)
         if annotation(pod, "explorer/released") and not annotation(pod, NEVER_RUNS):
             release(world, pod)
         elif annotation(pod, LOOPS):
             world.ask_api("DELETE", path_of(pod), {"gracePeriodSeconds": 0})
-        elif "does-not-exist" in pod["spec"]["containers"][0]["image"]:
+        elif BAD_IMAGE in pod["spec"]["containers"][0]["image"]:
             patch = {"spec": {"containers": [{"name": "main", "image": "image:0"}]}}
             world.ask_api("PATCH", path_of(pod), patch, STRATEGIC)
     for group in world.own_groups():
@@ -153,7 +176,8 @@ def _trouble_with(world: World, pod: Mapping[str, Any], group: Group | None) -> 
 def _judge_rest(world: World, schedule: Schedule) -> None:
     """Minutes in which nothing happens cost hardly a request, as soon as what had happened is read."""
     count = 0
-    for _ in range(REST_MINUTES):
+    # After an outage of days the events of these days are read first, which takes its time.
+    for _ in range(REST_MINUTES + math.ceil(world.elapsed_seconds() / CAUGHT_UP_SECONDS_PER_MINUTE)):
         before = _state(world)
         schedule.run(MINUTE_SECONDS)
         if unsettled(world) or _state(world) != before:

@@ -10,6 +10,10 @@ from tests.explorer.truth import Truth
 
 SCHEME = "salad://"
 NOT_RUN = "NotRunOnVirtualNode"
+REFUSED = "UnsupportedField"
+NEVER_RAN = 128
+# Of a container that was refused.
+NEVER_RAN = 128
 Pod = Mapping[str, Any]
 
 
@@ -46,6 +50,11 @@ def _judge_ending(pod: Pod, terminated: Mapping[str, Any], truth: Truth) -> None
     instance = str(terminated.get("containerID") or "").removeprefix(SCHEME)
     if reason == "ContainerStatusUnknown":
         is_true = code == 137
+    elif code == NEVER_RAN and not instance:
+        is_true = pod["status"].get("phase") == "Failed" and reason == pod["status"].get("reason")
+    elif code == NEVER_RAN and not instance:
+        # A refused pod: nothing was ever started for it.
+        is_true = reason == REFUSED and not truth.runs.get(uid)
     elif reason == "Interrupted":
         is_true = instance in truth.interrupted[uid]
     elif (instance, code) in truth.exits[uid]:

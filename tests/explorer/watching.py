@@ -25,7 +25,7 @@ class PodWatch:
     def deliver(self, most: int = 1_000_000) -> int:
         """Gives the cache up to so many events; returns how many it gave."""
         world, cache = self._process.world, self._process.daemon.cache
-        if world.api_is_down or world.clock.monotonic() < self.dead_until:
+        if world.api_is_down or world.clock.monotonic() < max(self.dead_until, self._process.api_is_out_of_reach_until):
             return 0
         if self._version < 0:
             self._list()

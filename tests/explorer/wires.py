@@ -64,9 +64,17 @@ class ApiWire:
         content_type: str | None = None,
         timeout: float,
     ) -> ApiAnswer:
+        def ask() -> ApiAnswer:
+            return self._request(method, path, query, body, content_type)
+
+        return self._world.told(f"daemon {self._process.number}", method, path, ask)
+
+    def _request(
+        self, method: str, path: str, query: Mapping[str, str], body: object, content_type: str | None
+    ) -> ApiAnswer:
         world, process = self._world, self._process
         world.meet_fate(process, is_applied=False)
-        if world.api_is_down:
+        if world.api_is_down or world.clock.monotonic() < process.api_is_out_of_reach_until:
             raise errors.CouldNotAsk("no connection to the API server")
         fault, world.next_api_fault = world.next_api_fault, None
         if fault is not None and not (fault[1] and fault[0] in _MAY_BE_APPLIED):
@@ -95,6 +103,12 @@ class CloudWire:
         content_type: str | None = None,
         timeout: tuple[float, float],
     ) -> Answer:
+        def ask() -> Answer:
+            return self._send(method, path, body, content_type)
+
+        return self._world.told(f"daemon {self._process.number}", method, path, ask)
+
+    def _send(self, method: str, path: str, body: object, content_type: str | None) -> Answer:
         world, process = self._world, self._process
         world.judge.before_cloud(process, method, path, body)
         world.meet_fate(process, is_applied=False)
@@ -105,6 +119,8 @@ class CloudWire:
         if world.next_write_is_late_by is not None and process.is_write(method, path):
             world.receive_late(request)
             raise lost(True)
+        if world.clock.monotonic() < process.cloud_is_out_of_reach_until:
+            raise lost(False)
         world.go_on(process)
         try:
             response = NOT_FOUND if world.is_denied(method, path) else world.cloud.handle(request)
@@ -114,6 +130,7 @@ class CloudWire:
         is_json = "json" in response.content_type
         decoded = response.body if is_json and not isinstance(response.body, str) else None
         if decoded is not None and 200 <= response.status < 300:
+            world.leave_out(method, path, decoded)
             decoded = distorted(path, decoded, world.layout, world.now_in_cloud())
         text = response.headers.get("Retry-After")
         retry_after = float(text) if text else None
@@ -121,8 +138,11 @@ class CloudWire:
             world.judge.asked_to_wait(process, retry_after)
         return Answer(response.status, response.content_type, decoded, retry_after, self._date(is_json))
 
-    def close(self) -> None:
+    def cut(self, thread_id: int) -> None:
         """Nothing hangs here."""
+
+    def close(self) -> None:
+        """Nothing hangs here either."""
 
     def _date(self, is_from_saladcloud: bool) -> datetime.datetime:
         """The answer's `Date`; a page of a proxy may be an old one."""

@@ -10,8 +10,9 @@ import contextlib
 import dataclasses
 import datetime
 import random
+import zlib
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 from tests.explorer.judge import CANARY, Judge
 from tests.explorer.layout import NODE, layout_of
@@ -37,6 +38,14 @@ ELECTION_SLICE_SECONDS = 2.0
 DENIALS_APART_SECONDS = 600.0
 # What looks like a catastrophe is held for so long.
 BRAKE_SECONDS = 600.0
+
+
+class _HasStatus(Protocol):
+    @property
+    def status(self) -> int: ...
+
+
+_Answered = TypeVar("_Answered", bound=_HasStatus)
 
 
 class Killed(BaseException):
@@ -71,6 +80,10 @@ class World:
         self.boots = 0
         self.key_in_file = self.key_in_cloud = "key-1"
 
+        self._begun = self.clock.monotonic()
+        self.story: list[str] | None = None
+        """What the daemons and people ask for, and the answers, one line each; None: nobody reads it."""
+
         # What goes wrong.
         self.fate: Fate | None = None
         """What happens to the next call of any process, before (False) or after (True) it is applied."""
@@ -83,6 +96,10 @@ class World:
         self.next_write_is_late_by: float | None = None
         self.next_denied: str | None = None
         """Method of the next request about one group that is answered with a 404, whatever there is."""
+        self.lists_that_omit = 0
+        """How many lists, from the next on, show only some of the groups as if there were no others."""
+        self.lists_show = 1.0
+        """Share of the groups in these."""
         self.denied_at = float("-inf")
         """When SaladCloud last denied a group so; it does that now and then, but not twice within minutes."""
 
@@ -110,11 +127,34 @@ class World:
             Process(self, node, PROJECT) for node in self.layout.nodes for _ in range(self.layout.replicas)
         ]
 
+    def elapsed_seconds(self) -> float:
+        """Since the beginning."""
+        return self.clock.monotonic() - self._begun
+
+    def tell(self, what: str) -> None:
+        """A line of the story, with the time since its beginning."""
+        if self.story is not None:
+            self.story.append(f"{self.elapsed_seconds():9.1f} s  {what}")
+
+    def told(self, who: str, method: str, path: str, ask: Callable[[], _Answered]) -> _Answered:
+        """Asks, and writes down what was asked and what came of it, if anybody reads that."""
+        if self.story is None:
+            return ask()
+        try:
+            answer = ask()
+        except BaseException as end:
+            self.tell(f"  {who}: {method} {path} → {type(end).__name__} {end}")
+            raise
+        self.tell(f"  {who}: {method} {path} → {answer.status}")
+        return answer
+
     # -- the daemon processes -----------------------------------------------------------------------------------------
 
     def restart(self, process: Process, project: str = PROJECT) -> Process:
         """A new process in the place of this one."""
         new = Process(self, process.node, project)
+        new.api_is_out_of_reach_until = process.api_is_out_of_reach_until
+        new.cloud_is_out_of_reach_until = process.cloud_is_out_of_reach_until
         self.processes[self.processes.index(process)] = new
         return new
 
@@ -159,6 +199,14 @@ class World:
             return False
         self.next_denied, self.denied_at = None, now
         return True
+
+    def leave_out(self, method: str, path: str, answer: Any) -> None:
+        """Takes from a list of groups what it is not to show; what is kept does not depend on the order."""
+        if not self.lists_that_omit or method != "GET" or not path.endswith("/containers"):
+            return
+        self.lists_that_omit -= 1
+        shown = [item for item in answer["items"] if zlib.crc32(item["name"].encode()) / 2**32 < self.lists_show]
+        answer["items"] = shown
 
     def go_on(self, process: Process) -> None:
         """The call in which the process was frozen is carried out now; from here it has to look who leads."""
@@ -220,8 +268,9 @@ class World:
 
     def ask_api(self, method: str, path: str, body: object = None, content_type: str | None = None) -> dict[str, Any]:
         """Somebody with kubectl; an answer that refuses is as good as another."""
-        answer: dict[str, Any] = self.api_model.handle(method, path, {}, body, content_type).body
-        return answer
+        answer = self.told("people", method, path, lambda: self.api_model.handle(method, path, {}, body, content_type))
+        found: dict[str, Any] = answer.body
+        return found
 
     def ask_cloud(self, method: str, path: str, body: object = None) -> Response | None:
         """Somebody in the portal, whom no fault of the API hits."""
@@ -229,7 +278,7 @@ class World:
         self.cloud._traffic._faults, self.cloud._traffic.outage = [], None
         headers = {**HEADERS, "Salad-Api-Key": self.cloud.settings.api_key or "portal"}
         try:
-            return self.cloud.handle(Request(method, path, headers, body))
+            return self.told("portal", method, path, lambda: self.cloud.handle(Request(method, path, headers, body)))
         except ConnectionDropped:
             return None
         finally:
