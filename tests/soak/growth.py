@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import gc
+import sys
 import types
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 # What everything leads to, and nothing belongs to.
 _SHARED = (types.ModuleType, type)
+
+
+class Held(NamedTuple):
+    """What can be reached from an object: how many objects, and their size together."""
+
+    objects: int
+    bytes: int
 
 
 def slope(samples: Sequence[tuple[float, float]]) -> float:
@@ -18,19 +27,31 @@ def slope(samples: Sequence[tuple[float, float]]) -> float:
     return sum((x - mean_x) * (y - mean_y) for x, y in samples) / spread if spread else 0.0
 
 
-def reachable(root: object, strangers: Iterable[object]) -> int:
-    """How many objects that can hold others can be reached from `root` without going through `strangers`."""
+def held(root: object, strangers: Iterable[object]) -> Held:
+    """What can be reached from `root` without going through `strangers`, texts and numbers included."""
     gc.collect()
     seen = {id(stranger) for stranger in strangers}
     waiting: list[object] = [root]
-    count = 0
+    objects = size = 0
     while waiting:
         one = waiting.pop()
         if id(one) in seen or isinstance(one, _SHARED):
             continue
         seen.add(id(one))
-        count += 1
+        objects += 1
+        size += sys.getsizeof(one)
+        if isinstance(one, dict):
+            waiting += one  # the collector passes over keys that are texts
         # A function leads to its module and so to everything; what it remembers is in its closure.
-        referents = list(one.__closure__ or ()) if isinstance(one, types.FunctionType) else gc.get_referents(one)
-        waiting += [referent for referent in referents if gc.is_tracked(referent)]
+        waiting += list(one.__closure__ or ()) if isinstance(one, types.FunctionType) else gc.get_referents(one)
+    return Held(objects, size)
+
+
+def instances(package: str, but_not: str) -> int:
+    """How many objects of that package's classes there are, wherever they are held; `but_not` is a part of it."""
+    gc.collect()
+    count = 0
+    for one in gc.get_objects():
+        module = str(type(one).__module__)
+        count += module.startswith(package) and not module.startswith(but_not)
     return count

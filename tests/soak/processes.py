@@ -1,32 +1,42 @@
-"""A daemon process for as long as one likes, with people, faults and outages, and what it uses meanwhile."""
+"""A daemon process for as long as one likes, with people, scrapes, faults and outages, and what it uses meanwhile."""
 
 from __future__ import annotations
 
 import dataclasses
 import pathlib
 import random
+import re
+import sys
 import time
 
 from tests.bench.process_usage import rss_mib
 from tests.soak.growth import slope
 from tests.support import cluster as seen
 from tests.support import manifests
-from tests.support.cloud_process import ApiServerProcess, CloudProcess, create_foreign_group
+from tests.support.cloud_process import REPOSITORY, ApiServerProcess, CloudProcess, create_foreign_group
 from tests.support.daemon_process import DaemonProcess
+from tests.support.misfortune import Misfortune
 from tests.support.scenarios import World, check_cloud
 from tests.support.waiting import wait_until
 
 MOST_PODS = 20
 FOREIGN = ("somebodys-group", "web-abcdefghijkl")
-FAULTS = ("503", "504", "408", "reset", "garbage")
-# Each halves our rate, which comes back by 20 requests per minute.
-RATE_LIMITS_PER_OUTAGE = 0.25
+OUTAGES = ("401", "403", "408", "429", "503", "504", "garbage", "html200", "reset")
+API_OUTAGE: tuple[dict[str, object], ...] = (
+    {"kind": "close", "method": "PATCH", "path_part": "/status"},
+    {"kind": "status", "code": 503, "watches": True},
+)
+API_OUTAGES = 0.3
 SAMPLE_SECONDS = 2.0
 ACT_SECONDS = 6.0
+STRIKES_PER_ACT = 0.3
+TELL_SECONDS = 60.0
 OUTAGE_EVERY_SECONDS, OUTAGE_SECONDS = 150.0, 20.0
 SETTLE_SECONDS = 240.0
-# Imports, pools and caches fill at first.
-WARM_UP_PART = 0.25
+# Imports, pools and caches fill at first, and the allocator keeps what the greatest crowd and the worst outage took. So
+# that these come first, the warm-up has more of both than what follows.
+WARM_UP_PART = 0.4
+PODS_AT_WARM_UP, OUTAGE_EVERY_SECONDS_AT_WARM_UP = 40, 60.0
 MINUTE_SECONDS, HOUR_SECONDS = 60.0, 3_600.0
 
 
@@ -62,12 +72,12 @@ def run(directory: pathlib.Path, minutes: float, seed: int) -> Report:
     with CloudProcess(directory, *cloud_flags) as cloud, ApiServerProcess(directory) as api_server:
         for name in FOREIGN:
             create_foreign_group(cloud, name)
-        daemon = DaemonProcess(directory, api_server.kubeconfig(), cloud.url, "--create-settle", "20s")
+        kubeconfig, environment = api_server.kubeconfig(), {"MALLOC_ARENA_MAX": _arenas_of_the_image()}
+        daemon = DaemonProcess(directory, kubeconfig, cloud.url, "--create-settle", "20s", environment=environment)
         with daemon:
             daemon.wait_until_ready()
             world = World(seen.over_http(api_server.url), cloud, daemon)
-            samples, pods = _live(world, chance, minutes * MINUTE_SECONDS)
-            cloud.control("clear_faults")
+            samples, pods = _Life(world, api_server, chance).live(minutes * MINUTE_SECONDS)
             for pod in world.pods():
                 world.cluster.delete_pod(pod["metadata"]["name"])
             world.until_nothing_is_left(keep=FOREIGN, timeout=SETTLE_SECONDS)
@@ -92,47 +102,87 @@ def run(directory: pathlib.Path, minutes: float, seed: int) -> Report:
     )
 
 
-def _live(world: World, chance: random.Random, seconds: float) -> tuple[list[Sample], int]:
-    begun = time.monotonic()
-    samples: list[Sample] = []
-    count, act_at, outage_at, outage_ends = 0, 0.0, OUTAGE_EVERY_SECONDS, float("inf")
-    while not samples or samples[-1].seconds < seconds:
-        now = time.monotonic() - begun
-        if now >= act_at:
-            count += _act(world, chance, count)
-            act_at = now + ACT_SECONDS
-        if now >= outage_at:
-            world.cloud.control("outage", kind=chance.choice(FAULTS))
-            if chance.random() < RATE_LIMITS_PER_OUTAGE:
-                world.cloud.control("fail_next", count=1, kind="429-retry-after")
-            outage_at, outage_ends = now + OUTAGE_EVERY_SECONDS, now + OUTAGE_SECONDS
-        if now >= outage_ends:
-            world.cloud.control("outage", kind=None)
-            outage_ends = float("inf")
-        samples.append(_sample(world.daemon, now))
-        next_at = begun + now + SAMPLE_SECONDS
-        wait_until(lambda: time.monotonic() >= next_at, timeout=60.0, what="the next sample")  # noqa: B023
-    return samples, count
+class _Life:
+    """What happens around the daemon."""
 
+    def __init__(self, world: World, api_server: ApiServerProcess, chance: random.Random) -> None:
+        self._world = world
+        self._api_server = api_server
+        self._chance = chance
+        self._misfortune = Misfortune(world.cloud, chance, api_server)
+        self._count = 0
+        self._is_outage = False
 
-def _act(world: World, chance: random.Random, count: int) -> int:
-    """What people do; returns how many pods they have created."""
-    present = [pod["metadata"]["name"] for pod in world.pods() if "deletionTimestamp" not in pod["metadata"]]
-    for name in present:
-        if chance.random() < 0.12:
-            world.cluster.delete_pod(name, grace_seconds=0 if chance.random() < 0.3 else None)
-    if chance.random() < 0.3:
-        kind, is_applied = chance.choice(FAULTS), chance.random() < 0.5
-        world.cloud.control("fail_next", count=chance.randint(1, 3), kind=kind, applied=is_applied)
-    created = max(0, min(chance.randint(0, 3), MOST_PODS - len(present)))
-    for number in range(count, count + created):
+    def live(self, seconds: float) -> tuple[list[Sample], int]:
+        """The samples, and how many pods there were. In the end nothing fails any more."""
+        begun = time.monotonic()
+        samples: list[Sample] = []
+        act_at, tell_at, outage_at, outage_ends = 0.0, 0.0, OUTAGE_EVERY_SECONDS_AT_WARM_UP, float("inf")
+        while not samples or samples[-1].seconds < seconds:
+            now = time.monotonic() - begun
+            is_warm = now >= WARM_UP_PART * seconds
+            if now >= act_at:
+                self._act(MOST_PODS if is_warm else PODS_AT_WARM_UP)
+                act_at = now + ACT_SECONDS
+            if now >= outage_at:
+                self._begin_outage()
+                every = OUTAGE_EVERY_SECONDS if is_warm else OUTAGE_EVERY_SECONDS_AT_WARM_UP
+                outage_at, outage_ends = now + every, now + OUTAGE_SECONDS
+            if now >= outage_ends:
+                self._end_outage()
+                outage_ends = float("inf")
+            samples.append(_sample(self._world.daemon, now))
+            if now >= tell_at:
+                print(f"{samples[-1]}, {self._count} pods so far", file=sys.stderr, flush=True)
+                tell_at = now + TELL_SECONDS
+            next_at = begun + now + SAMPLE_SECONDS
+            wait_until(lambda: time.monotonic() >= next_at, timeout=60.0, what="the next sample")  # noqa: B023
+        self._end_outage()
+        return samples, self._count
+
+    def _begin_outage(self) -> None:
+        self._is_outage = True
+        if self._chance.random() >= API_OUTAGES:
+            self._world.cloud.control("outage", kind=self._chance.choice(OUTAGES))
+            return
+        for fault in API_OUTAGE:
+            self._api_server.fault(**fault)
+
+    def _end_outage(self) -> None:
+        self._is_outage = False
+        self._misfortune.end()
+
+    def _act(self, most_pods: int) -> None:
+        """What people do, and a scrape."""
+        world, chance = self._world, self._chance
+        assert world.daemon.get("/metrics").status == 200
+        present = [pod["metadata"]["name"] for pod in world.pods() if "deletionTimestamp" not in pod["metadata"]]
+        if not self._is_outage:
+            self._misfortune.end()
+        for name in present:
+            if chance.random() < 0.12:
+                world.cluster.delete_pod(name, grace_seconds=0 if chance.random() < 0.3 else None)
+        for _ in range(max(0, min(chance.randint(0, most_pods // 6), most_pods - len(present)))):
+            self._create()
+        if not self._is_outage and chance.random() < STRIKES_PER_ACT:
+            self._misfortune.strike()
+
+    def _create(self) -> None:
+        chance = self._chance
+        self._count += 1
         if chance.random() < 0.4:
             environment = manifests.exits(chance.choice((0, 3)), round(chance.uniform(1.0, 30.0), 1))
-            pod = manifests.pod(f"once-{number}", restart_policy="Never", environment=environment)
+            pod = manifests.pod(f"once-{self._count}", restart_policy="Never", environment=environment)
         else:
-            pod = manifests.pod(f"web-{number}")
-        world.cluster.create_pod(pod)
-    return created
+            pod = manifests.pod(f"web-{self._count}")
+        self._world.cluster.create_pod(pod)
+
+
+def _arenas_of_the_image() -> str:
+    """What ships is what is watched."""
+    found = re.search(r"MALLOC_ARENA_MAX=(\d+)", (REPOSITORY / "Dockerfile").read_text())
+    assert found is not None
+    return found[1]
 
 
 def _sample(daemon: DaemonProcess, seconds: float) -> Sample:

@@ -5,17 +5,34 @@ from __future__ import annotations
 import dataclasses
 import logging
 import random
+import threading
+from collections.abc import Mapping
 
 from tests.simulated.world import World
-from tests.soak.growth import reachable
+from tests.soak.growth import Held, held, instances
+from tests.soak.troubles import Troubles
 from tests.support import manifests
-from virtual_kubelet_salad.sandbox.salad_control import ControlError
-from virtual_kubelet_salad.sandbox.salad_wire import FAULTS
 
 HOUR_SECONDS = 3_600.0
 MOST_PODS = 12
-FAULT_KINDS = ("500", "502", "503", "504", "408", "429", "429-retry-after", "401", "403", "garbage", "html200", "reset")
-SETTLE_SECONDS = 1_200.0
+FOREIGN_GROUPS = 5
+SETTLE_SECONDS = 3_600.0
+# What is kept for a while by design: rows of the feed, posted Events, groups that have gone.
+REST_SECONDS = 3_600.0
+# Series of metrics come into being with what they count, and tables keep the size that they once had.
+MOST_GROWTH = {"objects": 0.1, "bytes": 0.5, "instances": 0.1, "threads": 0.0}
+PACKAGE, SIMULATORS = "virtual_kubelet_salad.", "virtual_kubelet_salad.sandbox."
+
+
+@dataclasses.dataclass(frozen=True)
+class Rest:
+    """A daemon with no pod: what it holds on to, how many objects of its classes there are at all, and how many
+    threads.
+    """
+
+    held: Held
+    instances: int
+    threads: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,41 +43,51 @@ class Day:
     creates: int
     requests: int
     most_requests_per_minute: int
-    objects: tuple[int, ...]
-    """What the daemon holds on to, with no pod there, at first and at the end of each part."""
+    troubles: Mapping[str, int]
+    troubled_seconds: Mapping[str, int]
+    rests: tuple[Rest, ...]
+    """At first, and at the end of each part."""
+
+    def growth(self) -> dict[str, float]:
+        """The greatest share by which each number has grown since the end of the first part; 0: it has not."""
+        numbers = [{**rest.held._asdict(), "instances": rest.instances, "threads": rest.threads} for rest in self.rests]
+        first, *later = numbers[1:]
+        return {name: max(0.0, *(each[name] / first[name] - 1.0 for each in later)) for name in first}
+
+    def is_flat(self) -> bool:
+        return all(share <= MOST_GROWTH[name] for name, share in self.growth().items())
 
 
 def run(hours: float, seed: int, parts: int = 4) -> Day:
     """Raises AssertionError when something leaks, doubles, or does not settle."""
     chance = random.Random(seed)
     world = World(seed, start=False, node_skew_max=30.0)
-    foreign = world.create_foreign_groups(5)
+    foreign = world.create_foreign_groups(FOREIGN_GROUPS)
     world.daemon = world.start()
     world.run(60.0)
-    people = _People(world, chance)
-    objects = []
-    # The first part fills what is kept for a while by design.
-    for _ in range(parts + 1):
+    people, troubles = _People(world, chance), Troubles(world, chance)
+    rests = [_rest(world)]
+    for _ in range(parts):
         end = world.now + hours / parts * HOUR_SECONDS
         while world.now < end:
             people.act()
-            _break_something(world, chance)
+            troubles.act()
             world.run(chance.uniform(5.0, 120.0))
-        _mend(world)
+        troubles.mend()
         people.leave()
         world.run_until(lambda: not world.cluster.pods() and world.groups() == foreign, SETTLE_SECONDS)
-        world.run(SETTLE_SECONDS)
+        world.run(REST_SECONDS)
         world.check(foreign)
-        objects.append(_held(world))
-        world.daemon.cloud_line.calls.clear()
-        world.daemon.api_line.writes.clear()
+        rests.append(_rest(world))
     statistics = world.cloud.statistics()
     return Day(
         people.count,
         statistics["requests_by_operation"]["create_container_group"],
         statistics["requests"],
         world.daemon.cloud_line.most_per_minute,
-        tuple(objects),
+        dict(sorted(troubles.counts.items())),
+        dict(sorted(troubles.seconds.items())),
+        tuple(rests),
     )
 
 
@@ -93,52 +120,19 @@ class _People:
         self.count += 1
         chance, name = self._chance, f"pod-{self.count}"
         policy = chance.choice(("Always", "Always", "OnFailure", "Never"))
-        scripts: list[dict[str, str]] = [{}, {}, manifests.exits(chance.choice((0, 1, 3)), chance.uniform(1.0, 300.0))]
+        environment: dict[str, str] = {}
+        if chance.random() < 0.4:
+            environment = manifests.exits(chance.choice((0, 1, 3)), round(chance.uniform(1.0, 300.0), 1))
+            if chance.random() < 0.2:
+                environment["SIM_EXIT_EVENT"] = chance.choice(("lost", "none"))
         image = "registry.example/does-not-exist:1" if chance.random() < 0.05 else manifests.IMAGE
-        self._world.create(name, restart_policy=policy, environment=chance.choice(scripts), image=image)
+        self._world.create(name, restart_policy=policy, environment=environment, image=image)
 
 
-def _break_something(world: World, chance: random.Random) -> None:
-    """Now and then, and each thing for a while."""
-    roll = chance.random()
-    if roll < 0.2:
-        world.cloud.fail_next(chance.randint(1, 4), chance.choice(FAULT_KINDS), applied=chance.random() < 0.5)
-    elif roll < 0.24:
-        world.cloud.outage(chance.choice(sorted(FAULTS.keys() & set(FAULT_KINDS))))
-    elif roll < 0.34:
-        _mend(world)
-    elif roll < 0.37:
-        world.daemon.api_line.is_cut = True
-    elif roll < 0.4:
-        world.daemon.watch.die_silently()
-    elif roll < 0.43:
-        world.api_models[0].compact()
-    elif roll < 0.6:
-        _move_a_group(world, chance)
-
-
-def _move_a_group(world: World, chance: random.Random) -> None:
-    ours = [group["name"] for group in world.cloud.overview() if group["owner_uid"]]
-    if not ours:
-        return
-    name = chance.choice(ours)
-    moves = (world.cloud.reallocate, world.cloud.node_offline, world.cloud.preempt, world.cloud.stop_group)
-    try:
-        chance.choice(moves)(name)
-    except ControlError:
-        return  # it does not fit what the group is doing
-
-
-def _mend(world: World) -> None:
-    world.cloud.clear_faults()
-    world.daemon.api_line.is_cut = False
-
-
-def _held(world: World) -> int:
-    """By the daemon alone: not by the simulators, nor by what this test notes of it. The Events that it remembers, to
-    count them up, are bounded by a number that only days of this reach.
-    """
+def _rest(world: World) -> Rest:
+    """Of the daemon alone: not of the simulators, nor of what the tests note of its requests."""
     daemon = world.daemon
+    daemon.cloud_line.calls.clear()
+    daemon.api_line.writes.clear()
     strangers = [world.clock, world.cloud, *world.api_models, daemon.cloud_line, daemon.api_line, logging.root]
-    strangers.append(daemon.daemon.recorder._posted)
-    return reachable(daemon.daemon, strangers)
+    return Rest(held(daemon.daemon, strangers), instances(PACKAGE, SIMULATORS), threading.active_count())

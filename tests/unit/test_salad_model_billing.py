@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.support.salad_caller import SaladCaller
+from virtual_kubelet_salad.sandbox.salad_control import ControlError
 
 
 @pytest.fixture
@@ -57,27 +58,51 @@ def test_runs_after_the_last_that_may_be_are_unwanted(
     billed = _seconds(salad, "billed", "job")
     assert billed == pytest.approx(19.5, abs=0.1), "the restart takes half a second"
     assert _seconds(salad, "unwanted", "job") == (pytest.approx(9.5) if is_unwanted else 0)
+    one_life = salad.model.statistics()["unwanted_seconds_of_one_life"]["job"]
+    assert one_life == _seconds(salad, "unwanted", "job"), "of all runs"
 
 
 def test_seconds_without_a_daemon_are_counted_apart(salad: SaladCaller) -> None:
     salad.run("web", uid="one")
-    salad.model.daemon_away(True)
+    salad.model.daemon_is("away")
     salad.wait(2)
     salad.model.pod_ended("one")
     salad.wait(3)
-    salad.model.daemon_away(True)
+    salad.model.daemon_is("away")
     salad.wait(1)
-    salad.model.daemon_away(False)
-    salad.model.daemon_away(False)
+    salad.model.daemon_is("working")
+    salad.model.daemon_is("working")
     salad.wait(5)
     assert _seconds(salad, "unattended", "web") == pytest.approx(4)
     assert _seconds(salad, "unwanted", "web") == pytest.approx(5)
-    salad.model.daemon_away(True)
+    salad.model.daemon_is("away")
     salad.wait(6)
     assert _seconds(salad, "unattended", "web") == pytest.approx(10)
     salad.delete("web")
     salad.wait(6)
     assert _seconds(salad, "unattended", "web") == pytest.approx(10)
+
+
+def test_seconds_while_a_daemon_starts_are_counted_apart(salad: SaladCaller) -> None:
+    salad.run("web", uid="one")
+    for _ in range(3):
+        salad.model.daemon_is("away")
+        salad.wait(1)
+        salad.model.pod_ended("one")
+        salad.model.daemon_is("starting")
+        salad.wait(2)
+        salad.model.daemon_is("working")
+        salad.wait(4)
+    statistics = salad.model.statistics()
+    assert statistics["unwanted_seconds_at_starts"]["web"] == pytest.approx(6)
+    assert statistics["unwanted_seconds"]["web"] == pytest.approx(12)
+    assert statistics["unwanted_seconds_of_one_life"]["web"] == pytest.approx(4)
+    assert statistics["unattended_seconds"]["web"] == pytest.approx(2)
+
+
+def test_a_daemon_does_nothing_else(salad: SaladCaller) -> None:
+    with pytest.raises(ControlError, match="'asleep'"):
+        salad.model.control("daemon_is", {"doing": "asleep"})
 
 
 @pytest.mark.parametrize("kind, is_in_its_own_log", [("lost", True), ("none", False)])
