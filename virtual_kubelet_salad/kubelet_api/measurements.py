@@ -27,6 +27,7 @@ class Measured:
     pod: str
     uid: str
     container: str
+    image: str
     started_at: datetime.datetime
     pod_started_at: datetime.datetime
     usage: Usage
@@ -70,13 +71,14 @@ class Measurements:
         if started_at is None or not names or not current.get("containerID"):
             return None
         usage = self._provider.usage(names[-1])
-        if usage is None or usage.container_id != current["containerID"]:
+        if usage is None or usage.container_id != current["containerID"] or usage.measured_at < started_at:
             return None
         return Measured(
             namespace=pods.namespace(pod),
             pod=pods.name(pod),
             uid=pods.uid(pod),
             container=str(pods.container(pod).get("name", "")),
+            image=str(pods.container(pod).get("image", "")),
             started_at=started_at,
             pod_started_at=pods.parse_time(pods.status(pod).get("startTime")) or started_at,
             usage=usage,

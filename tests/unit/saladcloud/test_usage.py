@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
 
 from tests.support.provider_world import FollowedPod, ProviderWorld
 from virtual_kubelet_salad import errors
+from virtual_kubelet_salad.kubelet.provider_insight import Usage
 from virtual_kubelet_salad.saladcloud import usage
 from virtual_kubelet_salad.saladcloud.usage import UsageSampler
 
@@ -65,23 +67,49 @@ def test_a_container_is_measured_once_somebody_asks() -> None:
     assert first.cpu_cores is None
 
 
-def test_a_measurement_is_dated_by_the_first_reading_that_shows_it() -> None:
+@pytest.mark.parametrize(("pods", "minutes"), [(1, 10), (10, 10), (14, 10), (30, 15), (70, 25)])
+@pytest.mark.parametrize("late", [0.0, 37.0])
+def test_a_rate_is_right_however_seldom_a_container_is_read(pods: int, minutes: int, late: float) -> None:
+    """Numbers change once a minute; readings come every 20 s to every four minutes, at any time in that minute; and
+    somebody begins to ask when the containers start, or later. The model's containers use half a core.
+    """
+    world = UsageWorld()
+    running = world.running_pods(pods)
+    world.run(late)
+    world.asked = running
+    seen: dict[str, list[Usage]] = {pod.name: [] for pod in running}
+    for _ in range(minutes * 120):
+        world.step()
+        for name, measurements in seen.items():
+            measured = world.sampler.usage(name)
+            if measured is not None and (not measurements or measurements[-1] != measured):
+                measurements.append(measured)
+    for measurements in seen.values():
+        assert len(measurements) >= 3
+        for number, (before, after) in enumerate(zip(measurements, measurements[1:])):
+            assert before.cpu_seconds is not None and after.cpu_seconds is not None
+            gap = (after.measured_at - before.measured_at).total_seconds()
+            # As metrics-server computes it.
+            rate = (after.cpu_seconds - before.cpu_seconds) / gap
+            assert rate == pytest.approx(0.5, rel=0.2 if number else 0.4), measurements
+            assert after.cpu_cores == pytest.approx(rate)
+
+
+def test_a_measurement_lies_between_the_readings_that_frame_it() -> None:
     world = UsageWorld()
     (web,) = world.running_pods(1)
+    begun = world.clock.now()
     world.asked = [web]
-    seen = []
-    for _ in range(1_200):
+    measured = None
+    for _ in range(300):
         world.step()
         measured = world.sampler.usage(web.name)
-        if measured is not None and (not seen or seen[-1] != measured):
-            seen.append(measured)
-    assert 8 <= len(seen) <= 11  # ten minutes
-    for before, after in zip(seen, seen[1:]):
-        gap = (after.measured_at - before.measured_at).total_seconds()
-        assert 35.0 <= gap <= 85.0
-        # The model's containers use half a core.
-        assert after.cpu_cores is not None
-        assert after.cpu_cores == pytest.approx(30.0 / gap)
+        if measured is not None:
+            break
+    # The first numbers come a minute after the start, and a container is read every 20 s.
+    assert measured is not None
+    assert 40.0 <= (measured.measured_at - begun).total_seconds() <= 80.0
+    assert measured.measured_at < world.clock.now()
 
 
 def test_numbers_that_stay_the_same_are_measured_all_the_same() -> None:
@@ -96,8 +124,23 @@ def test_numbers_that_stay_the_same_are_measured_all_the_same() -> None:
     world.run(100.0)
     later = world.sampler.usage(web.name)
     assert first is not None and later is not None
-    assert later.measured_at - first.measured_at >= usage.STEADY
+    assert later.measured_at - first.measured_at == usage.PERIOD
     assert (later.cpu_seconds, later.cpu_cores) == (first.cpu_seconds, 0.0)
+
+
+def test_one_that_idles_has_used_some_time_and_is_seen() -> None:
+    """metrics-server leaves out who has used none."""
+    world = UsageWorld()
+    (web,) = world.many(1)
+    world.run_until(lambda: world.model.statistics()["running_instances"] == 1)
+    world.model.use(web.name, 0.0, 64.0)
+    world.run_until(lambda: web.is_ready)
+    world.asked = [web]
+    world.run(150.0)
+    measured = world.sampler.usage(web.name)
+    assert measured is not None and measured.cpu_seconds is not None
+    assert 0.0 < measured.cpu_seconds < 1.0
+    assert measured.memory_bytes == 64 * 2**20
 
 
 def test_a_new_run_begins_anew_and_the_old_one_is_not_shown_for_it() -> None:
@@ -116,19 +159,48 @@ def test_a_new_run_begins_anew_and_the_old_one_is_not_shown_for_it() -> None:
     assert second.cpu_cores is None
 
 
-@pytest.mark.parametrize(("contended", "most"), [(False, 21), (True, 11)])
-def test_many_containers_are_measured_in_turn_within_the_share(contended: bool, most: int) -> None:
+@pytest.mark.parametrize(
+    ("contended", "seconds_per_read"), [(False, usage.SECONDS_PER_READ), (True, usage.CONTENDED_SECONDS_PER_READ)]
+)
+def test_many_containers_are_measured_in_turn_within_the_share(contended: bool, seconds_per_read: float) -> None:
     world = UsageWorld()
     pods = world.running_pods(30)
     world.asked, world.contended = pods, contended
     world.run(60.0)
-    for _ in range(3):
+    begun = world.reads
+    turn_minutes = math.ceil(len(pods) * seconds_per_read / 60.0)
+    for _ in range(2 * turn_minutes):
         before = world.reads
         world.run(60.0)
-        assert most - 4 <= world.reads - before <= most
-    world.run(120.0)
+        assert world.reads - before <= 60.0 / seconds_per_read + 1.0
+    assert world.reads - begun >= 1.8 * len(pods)
     assert all(world.sampler.usage(pod.name) is not None for pod in pods)
     assert world.model.statistics()["requests_by_code"].get("429", 0) == 0
+
+
+def test_one_that_joins_many_is_measured_twice_before_their_turn_is_over() -> None:
+    world = UsageWorld()
+    *early, late = world.running_pods(80)
+    world.asked = early
+    world.run(600.0)
+    assert all(getattr(world.sampler.usage(pod.name), "cpu_cores", None) is not None for pod in early)
+    world.asked = [*early, late]
+    world.run(120.0)
+    measured = world.sampler.usage(late.name)
+    assert measured is not None and measured.cpu_cores == pytest.approx(0.5, rel=0.2)
+
+
+def test_a_slow_answer_makes_no_turn_longer() -> None:
+    """Whole periods lie between two readings of one container only as long as a turn takes no longer."""
+    world = UsageWorld()
+    web, _ = world.running_pods(2)
+    world.asked = [web]
+    world.transport.before = lambda method, path, body: world.clock.advance(1.0)
+    world.sampler.usage(web.name)
+    assert world.sampler.step() == usage.SECONDS_PER_READ - 1.0
+    world.transport.before = lambda method, path, body: world.clock.advance(10.0)
+    world.clock.advance(usage.LEAST_INTERVAL_SECONDS)
+    assert world.sampler.step() == 0.0
 
 
 def test_few_containers_are_not_read_more_often_than_their_numbers_change() -> None:
@@ -172,6 +244,22 @@ def test_what_cannot_be_read_keeps_its_last_numbers_for_some_minutes() -> None:
     assert world.sampler.usage(web.name) == known
     world.run(240.0)
     assert world.sampler.usage(web.name) is None
+
+
+def test_one_failure_hides_nothing_that_is_read_seldom() -> None:
+    world = UsageWorld()
+    pods = world.running_pods(70)
+    world.asked = pods
+    world.run(500.0)
+    assert all(world.sampler.usage(pod.name) is not None for pod in pods)
+
+    def fail(method: str, path: str, body: object) -> None:
+        if path.endswith("/instances"):
+            raise errors.CouldNotAsk("down")
+
+    world.transport.before = fail
+    world.run(120.0)
+    assert all(world.sampler.usage(pod.name) is not None for pod in pods)
 
 
 def test_a_group_that_is_gone_is_forgotten() -> None:
