@@ -7,6 +7,7 @@ import json
 import threading
 import time
 import urllib.parse
+from collections.abc import Mapping
 from typing import Any
 
 _TIMEOUT_SECONDS = 60.0
@@ -30,7 +31,12 @@ class Loopback:
         return json.loads(text) if text else None
 
     def ask_text(
-        self, method: str, path: str, body: object = None, content_type: str = "application/json"
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        content_type: str = "application/json",
+        headers: Mapping[str, str] = {},
     ) -> tuple[int, str]:
         """Status and body. OSError when there is no answer."""
         if time.monotonic() - getattr(self._of_thread, "used_at", 0.0) > _IDLE_SECONDS:
@@ -43,7 +49,7 @@ class Loopback:
         self._of_thread.used_at = time.monotonic()
         data = None if body is None else json.dumps(body).encode()
         try:
-            connection.request(method, path, data, {"Content-Type": content_type} if data else {})
+            connection.request(method, path, data, {**headers, **({"Content-Type": content_type} if data else {})})
             response = connection.getresponse()
             return response.status, response.read().decode()
         except (OSError, http.client.HTTPException) as error:

@@ -16,10 +16,12 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from tests.bench import process_usage
+from tests.bench import log_followers, process_usage
 from tests.bench.report import Reading, held, told
 from tests.bench.watching import is_ready
 from tests.bench.world import World
+from virtual_kubelet_salad.saladcloud.output_order import HELD
+from virtual_kubelet_salad.saladcloud.output_tail import INTERVAL_SECONDS, SECONDS_PER_PAGE
 
 SETTLE_SECONDS = 15.0
 # From the daemon's start to the first pod: its own first questions are answered and the budget is full again.
@@ -29,6 +31,11 @@ REST_SECONDS = 60.0
 ALLOCATION_SECONDS = 45.0
 CHANGES = 100
 CHANGE_SPACING_SECONDS = 0.5
+# A line is held back for its order, then shown with the next query; the rest is for the query and this machine.
+LOG_SECONDS = HELD.total_seconds() + INTERVAL_SECONDS + 1.0
+# What 50 pods write in an interval may take a second page, for which all wait.
+TWO_PAGES_LOG_SECONDS = HELD.total_seconds() + 2 * SECONDS_PER_PAGE + 1.0
+LOG_REQUESTS_PER_MINUTE = 30
 
 
 @dataclasses.dataclass
@@ -267,6 +274,63 @@ def blocked_300(run: Run) -> Iterator[Reading]:
         )
 
 
+def logs_followed(run: Run) -> Iterator[Reading]:
+    with run.world() as world:
+        world.start_daemon()
+        _start(run, world, 50, 120.0)
+        world.control("configure", **log_followers.LATE)
+        world.let_pass(SETTLE_SECONDS)
+        usage = run.details.setdefault("nobody follows", {})
+        with world.usage(usage):
+            world.let_pass(REST_SECONDS)
+        at_rest = _reading_requests(usage)
+        yield told("nobody follows: SaladCloud requests for events", at_rest, "/min")
+        pods = sorted(world.pods.latest())
+        scraper = log_followers.Scraper(log_followers.kubelet_port(world))
+        with contextlib.closing(scraper):
+            yield from _followed(run, world, "1 follower", pods[:1], 2.0, at_rest)
+            yield from _followed(run, world, "10 followers, 10 pods", pods[:10], 5.0, at_rest)
+            yield from _followed(run, world, "10 followers, 1 pod", pods[:1] * 10, 2.0, at_rest)
+            yield from _followed(run, world, "50 followers, 50 pods", pods, 10.0, at_rest, TWO_PAGES_LOG_SECONDS)
+        yield held("followers: 429s", _too_many(world), "<= 0")
+
+
+def _followed(
+    run: Run,
+    world: World,
+    label: str,
+    pods: list[str],
+    per_second: float,
+    at_rest: float,
+    most_seconds: float = LOG_SECONDS,
+) -> Iterator[Reading]:
+    """`pods` has one for each follower; they write `per_second` lines together, and metrics are scraped meanwhile."""
+    usage = run.details.setdefault(label, {})
+    with log_followers.following(world, pods) as followers:
+        world.let_pass(SETTLE_SECONDS)
+        begun = time.time()
+        with world.usage(usage):
+            texts = log_followers.write_lines(world, sorted(set(pods)), per_second, REST_SECONDS, run.seed)
+        expected = len(texts) * len(pods) // len(set(pods))
+        world.reached(lambda: sum(len(each.came) for each in followers) >= expected, 2 * LOG_SECONDS)
+    found = log_followers.findable_since(world, texts, begun)
+    seconds = log_followers.delays(followers, found)
+    usage["lines"], usage["missing"] = len(texts), seconds.count(None)
+    yield told(f"{label}: line can be found -> follower, median", _percentile(seconds, 0.5), "s")
+    yield held(f"{label}: line can be found -> follower, p99", _percentile(seconds, 0.99), f"<= {most_seconds:g} s")
+    wrong = len(texts) - len(found) + seconds.count(None) + sum(each.repeated for each in followers)
+    yield held(f"{label}: lines missing or repeated", wrong, "<= 0")
+    requests = _reading_requests(usage) - at_rest
+    yield held(f"{label}: SaladCloud requests for logs and top", requests, f"<= {LOG_REQUESTS_PER_MINUTE} /min")
+
+
+def _reading_requests(usage: dict[str, Any]) -> float:
+    """For log entries, which the feed of events asks for too, and for what containers use; per minute."""
+    counts = usage["saladcloud_requests"]
+    names = ("query_log_entries", "list_container_group_instances")
+    return float(sum(counts.get(name, 0) for name in names) / (usage["seconds"] / 60.0))
+
+
 MEASURES = (
     Measure("rest-10", "10 pods: at rest", rest_10),
     Measure("start-100", "100 pods at once under 240 requests/min, then at rest", start_100),
@@ -274,5 +338,6 @@ MEASURES = (
     Measure("capped-300", "300 pods while a list shows 100 groups: at rest, staleness", capped_300),
     Measure("start-1000", "1,000 pods at once without rate limit, at rest, changes, deletes", start_1000),
     Measure("size-5000", "5,000 pods: start to synced, memory, relist", size_5000),
+    Measure("logs-followed", "1, 10 and 50 follow logs, and metrics are scraped: lateness, requests", logs_followed),
     Measure("blocked-300", "the lease while SaladCloud answers nothing", blocked_300),
 )

@@ -6,12 +6,13 @@ import json
 import os
 import subprocess
 import sys
+import types
 from typing import Any
 
 import pytest
 
 from tests.bench import __main__ as bench
-from tests.bench import process_usage, report, watching, world
+from tests.bench import log_followers, process_usage, report, watching, world
 from tests.bench.measures import MEASURES, Run
 from tests.bench.report import Reading, Target, held, told
 
@@ -144,6 +145,15 @@ def test_pod_times_keep_the_first_moment_of_each_state_and_what_a_followed_pod_b
 def _pod(name: str, phase: str, *, ready: bool) -> dict[str, Any]:
     condition = {"type": "Ready", "status": "True" if ready else "False"}
     return {"metadata": {"name": name}, "status": {"phase": phase, "conditions": [condition]}}
+
+
+def test_a_line_that_did_not_come_to_a_follower_has_no_delay_and_other_pods_lines_do_not_count() -> None:
+    followers: Any = [
+        types.SimpleNamespace(pod="a", came={"a 1": 12.0, "a 2": 19.5}),
+        types.SimpleNamespace(pod="a", came={"a 1": 13.0}),
+        types.SimpleNamespace(pod="b", came={}),
+    ]
+    assert log_followers.delays(followers, {"a 1": 10.0, "a 2": 11.0}) == [2.0, 8.5, 3.0, None]
 
 
 def test_the_kernels_counts_of_a_process_are_read() -> None:

@@ -7,16 +7,10 @@ one and goes through the real API server.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import datetime
-import http.client
 import json
-import os
-import pathlib
-import signal
 import socket
 import ssl
-import subprocess
 import uuid
 from collections.abc import Iterator
 
@@ -28,113 +22,17 @@ from tests.support.cloud_process import CloudProcess
 from tests.support.cluster import NODE_NAME, Object
 from tests.support.control_plane import RBAC_MANIFEST, ControlPlane
 from tests.support.daemon_process import DaemonProcess
-from tests.support.scenarios import World, check_cloud
+from tests.support.kubectl_logs import CLIENT_SECONDS, LINES_SECONDS, Followed, LogsWorld, own
+from tests.support.scenarios import check_cloud
 from tests.support.tls import client_context
 from tests.support.waiting import wait_until
+from virtual_kubelet_salad.sandbox.salad_settings import FAST
 
 ACCOUNT = ("kube-system", "virtual-kubelet-salad")
-LINES_SECONDS = 120.0
-CLIENT_SECONDS = 60.0
-
-
-@dataclasses.dataclass(frozen=True)
-class KubectlWorld(World):
-    """With kubectl in the namespace of these tests."""
-
-    control_plane: ControlPlane = dataclasses.field(kw_only=True)
-    directory: pathlib.Path = dataclasses.field(kw_only=True)
-
-    def kubectl(self, *words: str) -> str:
-        """What it prints; it must succeed."""
-        return self.control_plane.kubectl("--namespace", self.namespace, *words).stdout
-
-    def refused(self, *words: str) -> str:
-        """What it prints as its error; it must fail."""
-        done = self.control_plane.kubectl("--namespace", self.namespace, *words, check=False)
-        assert done.returncode != 0, done.stdout
-        return done.stderr
-
-    def apply(self, manifest: Object) -> None:
-        self.control_plane.kubectl("--namespace", self.namespace, "apply", "-f", "-", stdin=json.dumps(manifest))
-
-    def write(self, pod_name: str, *texts: str) -> None:
-        """The container writes lines; a request for each, so that no two have one moment."""
-        pod = self.pod(pod_name)
-        assert pod is not None
-        for text in texts:
-            self.cloud.control("write_line", name=seen.group_name(pod), text=text)
-
-    def until_logs(self, expected: list[str], *words: str) -> None:
-        """Until `kubectl logs` shows these lines, the container's own greeting left out."""
-
-        def look() -> bool:
-            assert own(self.kubectl("logs", *words)) == expected
-            return True
-
-        self.until(look, f"logs {' '.join(words)}", LINES_SECONDS)
-
-    def port(self) -> int:
-        node = self.cluster.node()
-        assert node is not None
-        return int(node["status"]["daemonEndpoints"]["kubeletEndpoint"]["Port"])
-
-    def ask_port(
-        self, path: str, *, token: str = "", client: ssl.SSLContext | None = None, method: str = "GET"
-    ) -> tuple[int, bytes]:
-        """A request to the kubelet's port itself."""
-        connection = http.client.HTTPSConnection(
-            "127.0.0.1", self.port(), timeout=CLIENT_SECONDS, context=client or client_context()
-        )
-        try:
-            connection.request(method, path, headers={"Authorization": f"Bearer {token}"} if token else {})
-            response = connection.getresponse()
-            return response.status, response.read()
-        finally:
-            connection.close()
-
-
-class Followed:
-    """`kubectl logs -f` as a process of its own, until the end of the block."""
-
-    def __init__(self, world: KubectlWorld, *words: str) -> None:
-        control_plane = world.control_plane
-        self._output = world.directory / f"follow-{uuid.uuid4().hex[:8]}.log"
-        self._words = [
-            str(control_plane.binaries / "kubectl"),
-            f"--kubeconfig={control_plane.admin_kubeconfig}",
-            f"--cache-dir={control_plane.directory / 'kubectl-cache'}",
-            f"--namespace={world.namespace}",
-            "logs", "-f", *words,
-        ]  # fmt: skip
-
-    def __enter__(self) -> Followed:
-        with open(self._output, "wb") as output:
-            self.process = subprocess.Popen(self._words, stdout=output, stderr=subprocess.STDOUT)
-        return self
-
-    def __exit__(self, *problem: object) -> None:
-        if self.process.poll() is None:
-            os.kill(self.process.pid, signal.SIGKILL)
-        self.process.wait(CLIENT_SECONDS)
-
-    def lines(self) -> list[str]:
-        return own(self._output.read_text())
-
-    def until_lines(self, expected: list[str]) -> None:
-        def look() -> bool:
-            assert self.lines() == expected
-            return True
-
-        wait_until(look, timeout=LINES_SECONDS, what="the lines")
-
-
-def own(text: str) -> list[str]:
-    """The lines without the one that every simulated container begins with."""
-    return [line for line in text.splitlines() if not line.startswith("container of ")]
 
 
 @pytest.fixture(scope="module")
-def world(control_plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Iterator[KubectlWorld]:
+def world(control_plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LogsWorld]:
     """One daemon for all tests of this file."""
     directory = tmp_path_factory.mktemp("kubectl-logs")
     namespace = f"test-{uuid.uuid4().hex[:8]}"
@@ -152,7 +50,7 @@ def world(control_plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory)
             with DaemonProcess(directory, kubeconfig, cloud.url, *flags) as daemon:
                 daemon.wait_until_ready()
                 try:
-                    yield KubectlWorld(
+                    yield LogsWorld(
                         cluster, cloud, daemon, namespace, control_plane=control_plane, directory=directory
                     )
                     # The shipped rights were enough.
@@ -168,8 +66,22 @@ def world(control_plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory)
         control_plane.kubectl("delete", "namespace", namespace, "--wait=false")
 
 
+CROWD = {"app": "crowd"}
+
+
 @pytest.fixture(scope="module")
-def web(world: KubectlWorld) -> str:
+def begun(world: LogsWorld) -> None:
+    """The pods of the tests below, all at once, because starting one takes as long as starting all."""
+    for name in ("followed", "crashing", "odd"):
+        world.apply(manifests.pod(name, node=NODE_NAME))
+    for name in ("job", "vanished"):
+        world.apply(manifests.pod(name, restart_policy="Never", node=NODE_NAME))
+    for name in ("crowd-0", "crowd-1"):
+        world.apply(manifests.pod(name, labels=CROWD, node=NODE_NAME))
+
+
+@pytest.fixture(scope="module")
+def web(world: LogsWorld, begun: None) -> str:
     """A Deployment's pod that runs and has written five lines, all of which have come in."""
     world.apply(manifests.deployment("web", 1, node=NODE_NAME))
 
@@ -186,7 +98,7 @@ def web(world: KubectlWorld) -> str:
 LINES = [f"line {number}" for number in range(1, 6)]
 
 
-def test_flags_of_kubectl_logs(world: KubectlWorld, web: str) -> None:
+def test_flags_of_kubectl_logs(world: LogsWorld, web: str) -> None:
     assert own(world.kubectl("logs", "deployment/web")) == LINES
     assert own(world.kubectl("logs", web, "--tail=2")) == LINES[-2:]
     assert world.kubectl("logs", web, "--tail=0") == ""
@@ -212,9 +124,110 @@ def _moment(moment: datetime.datetime) -> str:
     return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def test_followers_get_what_comes_and_end_with_the_pod_or_their_reader(world: KubectlWorld) -> None:
-    world.apply(manifests.pod("followed", node=NODE_NAME))
-    world.apply(manifests.pod("job", restart_policy="Never", node=NODE_NAME))
+def test_seconds_back_may_be_fewer_than_there_are_lines_or_more_than_saladcloud_keeps(
+    world: LogsWorld, web: str
+) -> None:
+    assert own(world.kubectl("logs", web, "--since=100000h")) == LINES
+    assert own(world.kubectl("logs", web, "--tail=-1")) == LINES
+    with_greeting = world.kubectl("logs", "deployment/web", "--all-pods").splitlines()
+    assert with_greeting[1:] == [f"[pod/{web}/main] {line}" for line in LINES]
+    world.until_logs([], web, "--since=1s")
+    # Both are cut by whichever is less.
+    assert own(world.kubectl("logs", web, "--since=1h", "--tail=2")) == LINES[-2:]
+    # A follower whose limit is reached is done.
+    assert world.kubectl("logs", "-f", web, "--limit-bytes=4") == world.kubectl("logs", web)[:4]
+
+
+@pytest.mark.usefixtures("begun")
+def test_lines_come_as_they_were_written(world: LogsWorld) -> None:
+    world.until_ready("odd")
+    odd = (
+        "",
+        " ",
+        "\ttabs and spaces  ",
+        "\x1b[31mred\x1b[0m",
+        "written on DOS\r",
+        "50%\r100%",
+        "bell \a and null \0",
+        "caf\u00e9 \U0001f957 \u202eright to left",
+        "{not json",
+        "[1, 2]",
+        "null",
+        '"quoted"',
+        "x" * 10_000,
+        "the same",
+        "the same",
+        "the end",
+    )
+    world.write("odd", *odd)
+
+    def shown() -> bool:
+        with Followed(world, "odd", f"--tail={len(odd)}") as reader:
+            reader.until_raw("the end\n")
+            assert reader.raw() == "".join(f"{line}\n" for line in odd)
+        return True
+
+    world.until(shown, "all of them", LINES_SECONDS)
+
+
+@pytest.mark.usefixtures("begun")
+def test_many_pods_are_read_at_once_and_one_that_waits_does_not_hide_the_others(world: LogsWorld) -> None:
+    waiting = manifests.pod("crowd-2", image="registry.example/does-not-exist:2", labels=CROWD, node=NODE_NAME)
+    for name in ("crowd-0", "crowd-1"):
+        world.until_ready(name)
+    with Followed(world, "-l", "app=crowd", "--prefix", "--tail=0", "--max-log-requests=2") as both:
+        world.until(lambda: world.daemon.metrics().value("kubelet_log_readers") == 2, "two readers")
+        world.write("crowd-0", "one", "two")
+        world.write("crowd-1", "three")
+        lines = ["[pod/crowd-0/main] one", "[pod/crowd-0/main] two", "[pod/crowd-1/main] three"]
+        wait_until(lambda: sorted(both.lines()) == lines, timeout=LINES_SECONDS, what="the lines of both")
+    said = world.refused("logs", "-f", "-l", "app=crowd", "--max-log-requests=1")
+    assert "maximum allowed concurrency is 1" in said
+    world.apply(waiting)
+    world.until(lambda: "manifest unknown" in world.refused("logs", "crowd-2"), "the reason", LINES_SECONDS)
+    assert "crowd-2" in world.refused("logs", "-l", "app=crowd", "--tail=1")
+    # In an order of kubectl's own.
+    problem, *others = sorted(own(world.kubectl("logs", "-l", "app=crowd", "--tail=1", "--ignore-errors")))
+    assert others == ["three", "two"]
+    assert problem.startswith('error: container "main" in pod "crowd-2" is waiting to start: ErrImagePull')
+    # Before it says so, kubectl itself waits whether the pod comes to run.
+    said = world.refused("logs", "-f", "crowd-2", "--pod-running-timeout=1s")
+    assert 'container "main" in pod "crowd-2" is waiting to start: ' in said
+    world.kubectl("delete", "pod", "-l", "app=crowd", "--wait=false")
+
+
+@pytest.mark.usefixtures("begun")
+def test_a_pod_whose_group_was_deleted_by_somebody_still_has_its_log(world: LogsWorld) -> None:
+    pod = world.until_ready("vanished")
+    world.write("vanished", "the last words")
+    world.until_logs(["the last words"], "vanished")
+    with Followed(world, "vanished") as follower:
+        world.cloud.control("vanish", name=seen.group_name(pod))
+        world.until_pod("vanished", lambda pod: pod["status"]["phase"] == "Failed", "to have failed")
+        assert follower.process.wait(LINES_SECONDS) == 0
+        assert follower.lines() == ["the last words"]
+    assert own(world.kubectl("logs", "vanished")) == ["the last words"]
+
+
+def test_a_pod_that_waits_for_a_machine_says_so(world: LogsWorld) -> None:
+    world.cloud.control("configure", allocation=3_600.0)
+    try:
+        world.apply(manifests.pod("waiting", node=NODE_NAME))
+
+        def look() -> bool:
+            for words in (("logs", "waiting"), ("logs", "-f", "waiting", "--pod-running-timeout=1s")):
+                said = world.refused(*words)
+                assert 'container "main" in pod "waiting" is waiting to start: Allocating' in said, said
+            return True
+
+        world.until(look, "the reason", LINES_SECONDS)
+        world.kubectl("delete", "pod", "waiting", "--wait=false")
+    finally:
+        world.cloud.control("configure", allocation=FAST.allocation)
+
+
+@pytest.mark.usefixtures("begun")
+def test_followers_get_what_comes_and_end_with_the_pod_or_their_reader(world: LogsWorld) -> None:
     world.until_ready("followed")
     job = world.until_ready("job")
     world.write("followed", "before")
@@ -244,8 +257,8 @@ def test_followers_get_what_comes_and_end_with_the_pod_or_their_reader(world: Ku
     assert "previous terminated container" in world.refused("logs", "-p", "job")
 
 
-def test_previous_is_the_run_before(world: KubectlWorld) -> None:
-    world.apply(manifests.pod("crashing", node=NODE_NAME))
+@pytest.mark.usefixtures("begun")
+def test_previous_is_the_run_before(world: LogsWorld) -> None:
     pod = world.until_ready("crashing")
     assert 'previous terminated container "main" in pod "crashing" not found' in world.refused(
         "logs", "--previous", "crashing"
@@ -262,7 +275,7 @@ def _last_run(pod: Object) -> object:
     return pod["status"]["containerStatuses"][0].get("lastState", {}).get("terminated")
 
 
-def test_a_pod_without_a_run_answers_with_its_reason(world: KubectlWorld) -> None:
+def test_a_pod_without_a_run_answers_with_its_reason(world: LogsWorld) -> None:
     world.apply(manifests.pod("pulling", image="registry.example/does-not-exist:1", node=NODE_NAME))
     refused = manifests.pod("refused", node=NODE_NAME)
     refused["spec"]["hostNetwork"] = True
@@ -278,7 +291,7 @@ def test_a_pod_without_a_run_answers_with_its_reason(world: KubectlWorld) -> Non
     world.kubectl("delete", "pod", "pulling", "refused", "--wait=false")
 
 
-def test_what_is_not_possible_is_refused_in_one_clear_sentence(world: KubectlWorld, web: str) -> None:
+def test_what_is_not_possible_is_refused_in_one_clear_sentence(world: LogsWorld, web: str) -> None:
     for words, sentence in (
         (("exec", web, "--", "ls"), "kubectl exec and cp are not possible on this node"),
         (("exec", "-it", web, "--", "sh"), "kubectl exec and cp are not possible on this node"),
@@ -292,7 +305,7 @@ def test_what_is_not_possible_is_refused_in_one_clear_sentence(world: KubectlWor
     assert not (world.directory / "hosts").exists()
 
 
-def test_only_who_may_ask_gets_an_answer(world: KubectlWorld, web: str) -> None:
+def test_only_who_may_ask_gets_an_answer(world: LogsWorld, web: str) -> None:
     path = f"/containerLogs/{world.namespace}/{web}/main"
     kubectl = world.control_plane.kubectl
     for account in ("nobody", "reader"):
@@ -328,7 +341,7 @@ def test_only_who_may_ask_gets_an_answer(world: KubectlWorld, web: str) -> None:
     assert "Forbidden" in said and 'User "restricted" cannot get resource' in said, said
 
 
-def test_the_certificate_comes_from_the_cluster_once_it_is_approved(world: KubectlWorld) -> None:
+def test_the_certificate_comes_from_the_cluster_once_it_is_approved(world: LogsWorld) -> None:
     checked = ssl.create_default_context(cafile=str(world.control_plane.ca_file))
 
     def request() -> Object | None:
@@ -348,7 +361,7 @@ def test_the_certificate_comes_from_the_cluster_once_it_is_approved(world: Kubec
     world.until(look, "the certificate of the cluster's CA", LINES_SECONDS)
 
 
-def test_hostile_clients_stop_neither_the_port_nor_the_heartbeat(world: KubectlWorld, web: str) -> None:
+def test_hostile_clients_stop_neither_the_port_nor_the_heartbeat(world: LogsWorld, web: str) -> None:
     port = world.port()
     with contextlib.ExitStack() as mute:
         for _ in range(200):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from virtual_kubelet_salad import errors
 from virtual_kubelet_salad.kube.cache import PodCache
-from virtual_kubelet_salad.kubelet_api import answers, pod_lists, resource_metrics
+from virtual_kubelet_salad.kubelet_api import answers, cadvisor_metrics, pod_lists, resource_metrics
 from virtual_kubelet_salad.kubelet_api.answers import Answered
 from virtual_kubelet_salad.kubelet_api.container_logs import ContainerLogs
 from virtual_kubelet_salad.kubelet_api.identity import Authenticator
@@ -53,6 +53,7 @@ class KubeletApp:
         cache: PodCache,
         logs: ContainerLogs,
         measurements: Measurements,
+        own_metrics: Callable[[], bytes],
         summary: Summary,
         is_active: Callable[[], bool],
         late_threads: Callable[[], Sequence[str]],
@@ -64,6 +65,7 @@ class KubeletApp:
         self._cache = cache
         self._logs = logs
         self._measurements = measurements
+        self._own_metrics = own_metrics
         self._summary = summary
         self._is_active = is_active
         self._late_threads = late_threads
@@ -102,9 +104,17 @@ class KubeletApp:
         match steps:
             case ["containerLogs", namespace, pod, container]:
                 return self._logs.answer(namespace, pod, container, environ["QUERY_STRING"], client, start_response)
+            # Prometheus asks every node for the last three, and takes a 404 for a kubelet that is down.
             case ["metrics", "resource"]:
-                exposed = resource_metrics.exposition(*self._measurements.read())
-                return answers.text(start_response, 200, exposed.decode(), resource_metrics.CONTENT_TYPE)
+                return _exposed(start_response, resource_metrics.exposition(*self._measurements.read()))
+            case ["metrics"]:
+                return _exposed(start_response, self._own_metrics())
+            case ["metrics", "cadvisor"]:
+                measured, _ = self._measurements.read()
+                return _exposed(start_response, cadvisor_metrics.exposition(measured))
+            case ["metrics", "probes"]:
+                # The cloud makes the probes, and does not count them.
+                return _exposed(start_response, b"")
             case ["stats", "summary"]:
                 return answers.json_object(start_response, self._summary(*self._measurements.read()))
             case ["pods"]:
@@ -130,6 +140,10 @@ class KubeletApp:
         except errors.Error as error:
             log.warning("rights could not be checked reason=%s", error)
             raise Answered(503, "ServiceUnavailable", f"rights cannot be checked now: {error}") from error
+
+
+def _exposed(start_response: StartResponse, content: bytes) -> Iterable[bytes]:
+    return answers.text(start_response, 200, content.decode(), resource_metrics.CONTENT_TYPE)
 
 
 def _error(route: str, start_response: StartResponse, error: Answered) -> Iterable[bytes]:

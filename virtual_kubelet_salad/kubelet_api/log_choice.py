@@ -70,6 +70,12 @@ def _check_container(pod: Pod, container: str) -> None:
     spec = pod.get("spec") or {}
     if container == pods.container(pod).get("name"):
         return
+    for status in pods.status(pod).get("ephemeralContainerStatuses") or []:
+        if status.get("name") == container:
+            ended = (status.get("state") or {}).get("terminated") or {}
+            told = f"{ended.get('reason', '')}: {ended.get('message', '')}"
+            where = f'container "{container}" in pod "{pods.name(pod)}"'
+            raise Answered(400, "BadRequest", f"{where} never ran: {told}")
     every = [each for kind in ("containers", "initContainers", "ephemeralContainers") for each in spec.get(kind) or []]
     if any(each.get("name") == container for each in every):
         raise Answered(400, "BadRequest", why_no_run(pod, container))

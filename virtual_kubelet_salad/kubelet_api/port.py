@@ -96,20 +96,26 @@ class KubeletPort:
         *,
         is_active: Callable[[], bool],
         late_threads: Callable[[], Sequence[str]],
+        own_metrics: Callable[[], bytes],
         observe: Observer,
         tell: Tell,
     ) -> None:
-        """Answers for these pods from now on. `tell` makes an Event of the node."""
+        """Answers for these pods from now on. `own_metrics` is an exposition of the daemon's own; `tell` makes an Event
+        of the node.
+        """
         self._is_active = is_active
         if self._requested is not None:
             self._requested.tell = tell
-        logs = self._logs = ContainerLogs(cache, provider, claims, self._clock, lambda: self._is_stopping)
+        logs = self._logs = ContainerLogs(
+            cache, provider, claims, self._clock, lambda: self._is_stopping, self._api.get_pod
+        )
         app = KubeletApp(
             authenticator=Authenticator(self._api, self._clock),
             authorizer=Authorizer(self._api, self._clock, self._settings.node_name),
             cache=cache,
             logs=logs,
             measurements=Measurements(cache, provider, claims, self._clock),
+            own_metrics=own_metrics,
             summary=functools.partial(resource_metrics.summary, self._settings.node_name, self._clock.now()),
             is_active=is_active,
             late_threads=late_threads,
@@ -142,6 +148,8 @@ class KubeletPort:
 
     def _sweep(self) -> float:
         self._server.connections.sweep()
+        if self._logs is not None:
+            self._logs.abandon_unread()
         return SWEEP_SECONDS
 
     def _certificate(self) -> ServingCertificate:

@@ -42,6 +42,10 @@ PATIENCE_SECONDS = 15.0
 # For a single read or write. A reader who pauses (`kubectl logs -f | less`) is waited for this long.
 SOCKET_TIMEOUT_SECONDS = 10.0
 STREAM_TIMEOUT_SECONDS = 300.0
+# A reader whose machine is lost says nothing any more, and who follows a silent log is told nothing either: the system
+# asks after so many seconds of silence, and gives the connection up 10 s later.
+# Not every system has these options.
+KEEPALIVE = {"TCP_KEEPIDLE": 10, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 2}
 # A bearer token with many groups takes some kilobytes. No request that is answered has a body.
 MOST_HEADER_BYTES = 32 * 1024
 MOST_BODY_BYTES = 64 * 1024
@@ -151,6 +155,11 @@ class _Tls(Adapter):
         self._connections = connections
 
     def bind(self, sock: socket.socket) -> socket.socket:
+        # Connections inherit it.
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for name, value in KEEPALIVE.items():
+            if hasattr(socket, name):
+                sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
         return sock
 
     def wrap(self, sock: socket.socket) -> tuple[ssl.SSLSocket, dict[str, Any]]:

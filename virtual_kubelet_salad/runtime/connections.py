@@ -19,7 +19,10 @@ class OpenConnections:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._connections: weakref.WeakSet[urllib3.connection.HTTPConnection] = weakref.WeakSet()
+        # With the thread that connected each: a pool that is one thread's own is used by no other.
+        self._connections: weakref.WeakKeyDictionary[urllib3.connection.HTTPConnection, int] = (
+            weakref.WeakKeyDictionary()
+        )
         self._is_closed = False
 
     @property
@@ -30,7 +33,7 @@ class OpenConnections:
     def add(self, connection: urllib3.connection.HTTPConnection) -> None:
         """Know a connection that is about to connect."""
         with self._lock:
-            self._connections.add(connection)
+            self._connections[connection] = threading.get_ident()
 
     def refuse_more(self) -> None:
         """From now on whoever has just connected fails."""
@@ -41,16 +44,21 @@ class OpenConnections:
         if self._is_closed:
             raise ConnectionAbortedError(errno.ECONNABORTED, "closed by ourselves")
 
-    def shut_down(self) -> None:
-        """Shut the sockets, do not close them: the thread that waits on one sees its end and closes it."""
+    def shut_down(self, thread_id: int | None = None) -> None:
+        """Shut the sockets, do not close them: the thread that waits on one sees its end and closes it. Only those that
+        this thread has connected, if it is named.
+        """
         with self._lock:
-            connections = list(self._connections)
+            connections = [each for each, owner in self._connections.items() if thread_id in (None, owner)]
         for connection in connections:
             connected = connection.sock
             if connected is None:
                 continue
             try:
-                connected.shutdown(socket.SHUT_RDWR)
+                # TLS within the TLS of a proxy is no socket but has one. And not a TLS socket's own method, which
+                # would take its state away from under the thread that waits.
+                plain = connected if isinstance(connected, socket.socket) else connected.socket
+                socket.socket.shutdown(plain, socket.SHUT_RDWR)
             except OSError:
                 continue  # it ended by itself meanwhile
 

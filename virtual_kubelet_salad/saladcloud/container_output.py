@@ -17,7 +17,7 @@ from virtual_kubelet_salad.runtime.clock import Clock
 from virtual_kubelet_salad.saladcloud.client import SaladCloud
 from virtual_kubelet_salad.saladcloud.models import OutputEntry
 from virtual_kubelet_salad.saladcloud.output_history import WAIT_SECONDS, OutputHistory
-from virtual_kubelet_salad.saladcloud.output_order import MOST_HELD, OutputOrder
+from virtual_kubelet_salad.saladcloud.output_order import HELD, OutputOrder
 from virtual_kubelet_salad.saladcloud.output_pages import Seen, query
 from virtual_kubelet_salad.saladcloud.output_tail import Follower, OutputTail
 from virtual_kubelet_salad.saladcloud.runs import SCHEME
@@ -83,6 +83,10 @@ class OutputStream:
         """See `LogStream.end`."""
         if self._ended_at is None:
             self._ended_at = self._clock.now(), self._clock.monotonic()
+
+    def abandon(self) -> None:
+        """See `LogStream.abandon`."""
+        self._history.abandon()
 
     def close(self) -> None:
         """See `LogStream.close`."""
@@ -163,7 +167,7 @@ class OutputStream:
     def _wanted(self, entries: Iterable[OutputEntry]) -> Iterator[OutputEntry]:
         question = self._question
         for entry in entries:
-            if entry.instance_id in self._earlier:
+            if entry.instance_id in self._earlier or self._is_of_earlier_run(entry):
                 continue
             if question.since is not None and entry.time < question.since:
                 continue
@@ -172,6 +176,11 @@ class OutputStream:
             if entry.instance_id in self._first and entry.time < self._first[entry.instance_id]:
                 continue
             yield entry
+
+    def _is_of_earlier_run(self, entry: OutputEntry) -> bool:
+        """Of one before the last one, which the pod does not know any more: it had come in when this run began."""
+        is_other = self._instance_id not in ("", entry.instance_id)
+        return is_other and entry.receive_time < self._question.began
 
     # -- the present
 
@@ -193,7 +202,7 @@ class OutputStream:
         if self._ended_at is None:
             return False
         moment, monotonic = self._ended_at
-        has_read_on = follower.read_until >= moment + max(LAST_LINES, MOST_HELD)
+        has_read_on = follower.read_until >= moment + max(LAST_LINES, HELD)
         return has_read_on or self._clock.monotonic() - monotonic >= LAST_LINES_DEADLINE_SECONDS
 
     def _pause(self, seconds: float) -> None:

@@ -13,8 +13,8 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from virtual_kubelet_salad.errors import CouldNotAsk, NoBudget, Unauthorized
 from virtual_kubelet_salad.saladcloud.client import LOG_PAGE_SIZE, SaladCloud
 from virtual_kubelet_salad.saladcloud.models import OutputEntry
-from virtual_kubelet_salad.saladcloud.output_order import MOST_HELD
-from virtual_kubelet_salad.saladcloud.output_pages import Page, Pages, Seen
+from virtual_kubelet_salad.saladcloud.output_order import HELD
+from virtual_kubelet_salad.saladcloud.output_pages import Abandoned, Page, Pages, Seen
 
 FIRST_WIDTH = datetime.timedelta(minutes=5)
 NARROWEST = datetime.timedelta(seconds=15)
@@ -41,6 +41,10 @@ class OutputHistory:
         self._width = FIRST_WIDTH
         self._widest = WIDEST
         self._failures = 0
+
+    def abandon(self) -> None:
+        """Nobody waits for it any more: `Abandoned` at once, also out of a query that hangs. From any thread."""
+        self._pages.abandon()
 
     def forward(
         self, start: datetime.datetime, end: datetime.datetime
@@ -70,6 +74,8 @@ class OutputHistory:
         came in before it, so that many more are read.
         """
         found: list[OutputEntry] = []
+        # Windows share the millisecond in which they meet.
+        seen = Seen()
         at, width = end, min(FIRST_WIDTH, max(NARROWEST, end - start))
         while at > start:
             begin = max(start, at - width)
@@ -77,9 +83,9 @@ class OutputHistory:
             if isinstance(chunk, datetime.timedelta):
                 width = chunk
                 continue
-            found += chunk
+            found += seen.new(chunk)
             at = begin
-            sure = sum(entry.receive_time >= begin + MOST_HELD for entry in found)
+            sure = sum(entry.receive_time >= begin + HELD for entry in found)
             if sure >= count:
                 break
             width = min(WIDEST, (end - begin) * GROWTH)
@@ -114,7 +120,7 @@ class OutputHistory:
         """None: it had to wait."""
         try:
             page = self._pages.read(self._wanted, start, stop)
-        except Unauthorized:
+        except (Unauthorized, Abandoned):
             raise
         except NoBudget as error:
             self._pause(min(error.retry_after or WAIT_SECONDS, WAIT_SECONDS))
@@ -132,4 +138,4 @@ class OutputHistory:
 
 def _width_for(count: int, seen: int, span: datetime.timedelta) -> datetime.timedelta:
     """A window that should hold `count` lines, when there were `seen` in `span`."""
-    return max(NARROWEST, span * (SURPLUS * count / seen) + MOST_HELD)
+    return max(NARROWEST, span * (SURPLUS * count / seen) + HELD)

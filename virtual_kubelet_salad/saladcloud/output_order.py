@@ -1,9 +1,9 @@
 """Puts the lines of each run in order, although they come in late and the clocks of machines are wrong. Pure.
 
 A machine's clock is wrong but steady, so its lines are in order by it. A line that comes in may be overtaken by an
-earlier one that is still on its way; it is held back until that is no longer to be expected. How much later than the
-quickest a line can be is learned from the lines themselves: ten seconds at first (what the live service was seen to
-take), then half as much again as was seen.
+earlier one that is still on its way, so each is held back for as long as a line can take: ten seconds, which is what
+the live service was seen to need. That the lines so far came in evenly does not shorten it, because one late line among
+a thousand would then be shown in the wrong place. A line that takes longer still is shown when it comes.
 """
 
 from __future__ import annotations
@@ -15,11 +15,7 @@ from collections.abc import Iterable
 
 from virtual_kubelet_salad.saladcloud.models import OutputEntry
 
-MOST_HELD = datetime.timedelta(seconds=10)
-LEAST_HELD = datetime.timedelta(seconds=2)
-# So many lines of a machine tell how different their delays are.
-LEARNED_FROM_LINES = 50
-_MARGIN = 1.5
+HELD = datetime.timedelta(seconds=10)
 
 
 class OutputOrder:
@@ -53,16 +49,12 @@ class _Run:
     def __init__(self, number: int) -> None:
         self._number = number
         self._held: collections.deque[OutputEntry] = collections.deque()
-        # Difference of the clocks and least delay together; and the greatest delay beyond it.
+        # Difference of the clocks and least delay together.
         self._least: datetime.timedelta | None = None
-        self._greatest: datetime.timedelta | None = None
-        self._count = 0
 
     def add(self, entry: OutputEntry) -> None:
         delay = entry.receive_time - entry.time
         self._least = delay if self._least is None else min(self._least, delay)
-        self._greatest = delay if self._greatest is None else max(self._greatest, delay)
-        self._count += 1
         if not self._held or _place(self._held[-1]) <= _place(entry):
             self._held.append(entry)
         else:
@@ -76,16 +68,10 @@ class _Run:
         due = []
         while self._held:
             written = self.written(self._held[0])
-            if read_until is not None and written + self._hold() > read_until:
+            if read_until is not None and written + HELD > read_until:
                 break
             due.append((written, self._number, self._held.popleft()))
         return due
-
-    def _hold(self) -> datetime.timedelta:
-        if self._count < LEARNED_FROM_LINES:
-            return MOST_HELD
-        assert self._greatest is not None and self._least is not None
-        return min(MOST_HELD, max(LEAST_HELD, (self._greatest - self._least) * _MARGIN))
 
 
 def _place(entry: OutputEntry) -> tuple[datetime.datetime, datetime.datetime]:

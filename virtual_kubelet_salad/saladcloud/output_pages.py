@@ -10,9 +10,11 @@ from __future__ import annotations
 import collections
 import datetime
 import logging
+import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from virtual_kubelet_salad.errors import CouldNotAsk
 from virtual_kubelet_salad.saladcloud.client import LOG_PAGE_SIZE, SaladCloud
 from virtual_kubelet_salad.saladcloud.models import OutputEntry, OutputPage
 
@@ -43,13 +45,32 @@ class Page:
     """Whether windows go by SaladCloud's clock; False: by the machines'. None: this page does not tell."""
 
 
+class Abandoned(CouldNotAsk):
+    """Nobody waits for the answer any more."""
+
+
 class Pages:
-    """Reads pages. For one thread."""
+    """Reads pages. For one thread, but for `cut` and `abandon`, which end its present query from others."""
 
     def __init__(self, client: SaladCloud) -> None:
         self._client = client
+        self._lock = threading.Lock()
+        # Who waits in a query.
+        self._asking: int | None = None
+        self._is_abandoned = False
         # A page that was full of one millisecond, and of which query and moment.
         self._full: tuple[str, datetime.datetime, OutputPage] | None = None
+
+    def cut(self) -> None:
+        """Lets the query under way, if any, fail at once."""
+        with self._lock:
+            if self._asking is not None:
+                self._client.cut(self._asking)
+
+    def abandon(self) -> None:
+        """The same, and no other query is begun. Again and again: one that only connects is not reached."""
+        self._is_abandoned = True
+        self.cut()
 
     def read(self, wanted: str, start: datetime.datetime, end: datetime.datetime) -> Page:
         """The entries that match from `start` on, as many as an answer holds. Raises `CouldNotAsk`."""
@@ -57,7 +78,7 @@ class Pages:
         if self._full is not None and self._full[:2] == (wanted, begin):
             found = self._full[2]
         else:
-            found = self._client.output_entries(wanted, start, end)
+            found = self._ask(wanted, start, end)
         told = _clock_of(found)
         if found.count < LOG_PAGE_SIZE:
             return Page(found.entries, None, told)
@@ -66,26 +87,47 @@ class Pages:
             return Page(found.entries, reached, told)
         # All of them in one millisecond: the other end of it, and on. The budget may not allow that at once.
         self._full = wanted, begin, found
-        rest = self._client.output_entries(wanted, begin, begin + MILLISECOND, sort_order="desc")
+        rest = self._ask(wanted, begin, begin + MILLISECOND, sort_order="desc")
         self._full = None
         both = _joined(found.entries, rest.entries)
         if len(both) >= 2 * LOG_PAGE_SIZE:
             log.warning("more was written in one millisecond than SaladCloud shows, lines may be missing at=%s", begin)
         return Page(both, begin + MILLISECOND, told)
 
+    def _ask(
+        self, wanted: str, start: datetime.datetime, end: datetime.datetime, sort_order: str = "asc"
+    ) -> OutputPage:
+        with self._lock:
+            self._asking = threading.get_ident()
+        try:
+            if self._is_abandoned:
+                raise Abandoned("nobody waits for this log any more")
+            return self._client.output_entries(wanted, start, end, sort_order=sort_order)
+        except CouldNotAsk as error:
+            if self._is_abandoned:
+                raise Abandoned("nobody waits for this log any more") from error
+            raise
+        finally:
+            # Not before a cut is over that another thread has begun: it must not meet what this one does next.
+            with self._lock:
+                self._asking = None
+
+
+_Key = tuple[datetime.datetime, datetime.datetime, str, int]
+
 
 class Seen:
     """Which entries are known already. For one thread."""
 
     def __init__(self) -> None:
-        self._counts: collections.OrderedDict[object, int] = collections.OrderedDict()
+        self._counts: collections.OrderedDict[_Key, int] = collections.OrderedDict()
 
     def new(self, entries: Sequence[OutputEntry]) -> list[OutputEntry]:
         """Those of one page that are not known yet. Two equal lines of one moment are two, however often each is
         shown again.
         """
         fresh = []
-        on_page: collections.Counter[object] = collections.Counter()
+        on_page: collections.Counter[_Key] = collections.Counter()
         for entry in entries:
             key = entry.time, entry.receive_time, entry.instance_id, hash(entry.text)
             on_page[key] += 1
@@ -96,6 +138,14 @@ class Seen:
         while len(self._counts) > REMEMBERED:
             self._counts.popitem(last=False)
         return fresh
+
+    def forget(self, before: datetime.datetime) -> None:
+        """What lies before this moment, by the machine's clock and by SaladCloud's, is not shown again."""
+        while self._counts:
+            first = next(iter(self._counts))
+            if max(first[:2]) >= before:
+                return
+            del self._counts[first]
 
 
 def _joined(first: Sequence[OutputEntry], second: Sequence[OutputEntry]) -> list[OutputEntry]:

@@ -22,7 +22,7 @@ from virtual_kubelet_salad.saladcloud.output_pages import Pages, Seen, query
 log = logging.getLogger(__name__)
 
 INTERVAL_SECONDS = 4.0
-# At least so long for each page that was read: a third of the budget's share is for those who only want to look.
+# At least so long for each page that was read: a third of the budget's share is for those who only look, and for usage.
 SECONDS_PER_PAGE = 3.0
 RETRY_SECONDS = 1.0
 IDLE_SECONDS = 3600.0
@@ -31,10 +31,15 @@ PAGES_PER_STEP = 5
 # that, rounded. Where they go by SaladCloud's own, what was received may take a moment to be found.
 OVERLAP = datetime.timedelta(seconds=150)
 LEAST_OVERLAP = datetime.timedelta(seconds=5)
-REREAD_ENTRIES = LOG_PAGE_SIZE * 3 // 4
+# So much of a page at the most is what was read before; the rest is for what is new.
+REREAD_ENTRIES = LOG_PAGE_SIZE * 2 // 5
 WIDEST_WINDOW = datetime.timedelta(minutes=5)
+# A window that goes further back than this is another follower's, who has come late: nothing new is in it for this one.
+# Remembering more would cost those who follow for days memory without end.
+REMEMBERED = datetime.timedelta(minutes=10)
 # A reader so far behind is not reading.
 MOST_WAITING = 20_000
+MOST_WAITING_CHARACTERS = 8 * 2**20
 
 
 class Follower:
@@ -46,6 +51,7 @@ class Follower:
         self._seen = seen
         self._read_until = read_until
         self._waiting: list[OutputEntry] = []
+        self._waiting_characters = 0
         self._is_too_slow = False
         self._news = threading.Condition()
 
@@ -64,17 +70,22 @@ class Follower:
                 self._news.wait(seconds)
             if self._is_too_slow:
                 raise CouldNotAsk("the reader is too slow for this log")
-            taken, self._waiting = self._waiting, []
+            taken, self._waiting, self._waiting_characters = self._waiting, [], 0
             return taken, self._read_until
 
     def put(self, entries: Sequence[OutputEntry], read_until: datetime.datetime) -> None:
         """By the tail's thread alone."""
-        fresh = self._seen.new([entry for entry in entries if entry.group == self.group])
+        horizon = self.read_until - REMEMBERED
+        own = [each for each in entries if each.group == self.group and max(each.time, each.receive_time) >= horizon]
+        fresh = self._seen.new(own)
+        self._seen.forget(horizon)
         with self._news:
             self._read_until = max(self._read_until, read_until)
             if fresh:
                 self._waiting += fresh
-                self._is_too_slow = len(self._waiting) > MOST_WAITING
+                self._waiting_characters += sum(len(entry.text) for entry in fresh)
+                is_much = self._waiting_characters > MOST_WAITING_CHARACTERS
+                self._is_too_slow = is_much or len(self._waiting) > MOST_WAITING
                 self._news.notify()
 
 
@@ -104,6 +115,9 @@ class OutputTail:
     def leave(self, follower: Follower) -> None:
         with self._lock:
             self._followers.remove(follower)
+            is_last = not self._followers
+        if is_last:
+            self._pages.cut()
 
     def count(self) -> int:
         """How many follow."""
@@ -122,6 +136,8 @@ class OutputTail:
         try:
             pages = self._read(followers)
         except CouldNotAsk as error:
+            if not self.count():
+                return RETRY_SECONDS  # the last one who left has ended the query
             level = logging.DEBUG if self._is_failing or isinstance(error, NoBudget) else logging.WARNING
             log.log(level, "logs not read, followers wait followers=%d reason=%s", len(followers), error)
             self._is_failing = not isinstance(error, NoBudget)
@@ -144,6 +160,8 @@ class OutputTail:
             return 0  # SaladCloud's clock turned out to be far behind
         wanted = query(self._client.project, sorted({follower.group for follower in followers}))
         for number in range(PAGES_PER_STEP):
+            if number and not self.count():
+                return number  # all have gone
             page = self._pages.read(wanted, start, end)
             if page.is_by_receive_time is not None:
                 self._is_by_receive_time = page.is_by_receive_time
@@ -161,7 +179,7 @@ class OutputTail:
         return PAGES_PER_STEP
 
     def _start(self, known_until: datetime.datetime) -> datetime.datetime:
-        """Back over the last window; where it is safe, not over more entries than fit into a page beside new ones."""
+        """Back over the last window; where it is safe, over so many entries that new ones fit into the same page."""
         back = known_until - OVERLAP
         if not self._is_by_receive_time or len(self._latest) < REREAD_ENTRIES:
             return back

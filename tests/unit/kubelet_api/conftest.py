@@ -21,6 +21,7 @@ from virtual_kubelet_salad.kubelet_api.measurements import Measurements
 from virtual_kubelet_salad.kubelet_api.server import CLIENT
 
 CLUSTER = "cluster"
+OWN_METRICS = b"# HELP own The daemon's.\n# TYPE own gauge\nown 1.0\n"
 
 
 class Answer:
@@ -84,14 +85,23 @@ class Port:
         self.observed: list[tuple[str, int]] = []
         self.client = FakeClient()
         self.trouble: errors.Error | None = None
+        self.read_pod = world.api.get_pod
         claims = Claims(world.provider, CLUSTER, NODE)
-        self.logs = ContainerLogs(world.daemon.cache, world.provider, claims, world.clock, lambda: self.is_stopping)
+        self.logs = ContainerLogs(
+            world.daemon.cache,
+            world.provider,
+            claims,
+            world.clock,
+            lambda: self.is_stopping,
+            lambda namespace, name: self.read_pod(namespace, name),
+        )
         self.app = KubeletApp(
             authenticator=self,  # type: ignore[arg-type]
             authorizer=self,  # type: ignore[arg-type]
             cache=world.daemon.cache,
             logs=self.logs,
             measurements=Measurements(world.daemon.cache, world.provider, claims, world.clock),
+            own_metrics=lambda: OWN_METRICS,
             summary=functools.partial(resource_metrics.summary, NODE, world.clock.now()),
             is_active=lambda: self.is_active,
             late_threads=lambda: self.late,

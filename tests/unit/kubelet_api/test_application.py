@@ -11,7 +11,8 @@ from virtual_kubelet_salad.kubelet_api import application
 
 EVERY_PATH = (
     "/", "/pods", "/runningpods/", "/healthz", "/configz", "/containerLogs/default/web/main", "/exec/default/web/main",
-    "/attach/default/web/main", "/portForward/default/web", "/nothing", "/../etc/passwd",
+    "/attach/default/web/main", "/portForward/default/web", "/nothing", "/../etc/passwd", "/stats/summary", "/metrics",
+    "/metrics/resource", "/metrics/cadvisor", "/metrics/probes",
 )  # fmt: skip
 
 
@@ -74,7 +75,8 @@ def test_what_no_cloud_offers_is_refused_in_one_sentence(port: Port, path: str, 
     "path",
     [
         "/", "/podss", "/pods/x", "/containerLogs", "/containerLogs/default/web", "/containerLogs/default/web/main/x",
-        "/stats/../pods", "/healthz/../pods", "/run/default/web/main", "/metrics", "/logs/",
+        "/stats/../pods", "/healthz/../pods", "/run/default/web/main", "/logs/", "/metrics/other",
+        "/metrics/resource/x",
     ],
 )  # fmt: skip
 def test_another_path_is_not_found(port: Port, path: str) -> None:

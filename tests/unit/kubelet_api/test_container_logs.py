@@ -202,6 +202,29 @@ def test_a_pod_that_never_had_a_workload_answers_with_the_reason(port: Port) -> 
     assert b"does not run here: NotRunOnVirtualNode: pods of DaemonSets do not run on a virtual node" in answer.body
 
 
+def test_who_was_told_of_something_that_we_have_not_seen_yet_gets_an_answer_to_it(running: Port) -> None:
+    added = {"spec": {"ephemeralContainers": [{"name": "debugger", "image": "tools:1"}]}}
+    running.world.patch_pod(added, subresource="/ephemeralcontainers")
+    ended = {"exitCode": 128, "reason": "UnsupportedField", "message": "nothing can be added"}
+    told = {"name": "debugger", "image": "", "imageID": "", "ready": False, "restartCount": 0}
+    statuses = [{**told, "state": {"terminated": ended}}]
+    running.world.patch_pod({"status": {"ephemeralContainerStatuses": statuses}}, subresource="/status")
+    asked = "/containerLogs/default/web/debugger"
+    answer = running.ask(asked)
+    assert (answer.code, answer.body) == (
+        400,
+        b'container "debugger" in pod "web" never ran: UnsupportedField: nothing can be added',
+    )
+
+    def read_pod(namespace: str, name: str) -> dict[str, Any]:
+        raise errors.CouldNotAsk("the API server is down")
+
+    running.read_pod = read_pod
+    assert running.ask(asked).code == 404
+    running.read_pod = lambda namespace, name: {"metadata": {"uid": "another"}, "spec": {}}
+    assert running.ask(asked).code == 404
+
+
 def test_a_log_that_cannot_be_read_says_why(running: Port) -> None:
     def fail(call: str, name: str, applied: bool) -> None:
         raise errors.CouldNotAsk("the cloud is down")
@@ -241,3 +264,42 @@ def test_a_refused_question_takes_no_place(port: Port) -> None:
     port.world.settle()
     for _ in range(container_logs.MOST_READERS + 1):
         assert logs(port).code == 400
+
+
+# -- readers who go while the cloud is waited for
+
+
+def test_only_what_nobody_reads_any_more_is_abandoned(running: Port) -> None:
+    answer = logs(running, "follow=true")
+    answer.next()
+    running.logs.abandon_unread()
+    assert not stream(running).is_abandoned
+    running.client.gone = True
+    running.logs.abandon_unread()
+    assert stream(running).is_abandoned
+    with pytest.raises(ConnectionAbortedError):
+        answer.next()
+    answer.close()
+    assert running.logs.readers == 0
+
+
+def test_a_port_that_stops_waits_for_no_cloud(running: Port) -> None:
+    logs(running, "follow=true").next()
+    running.is_stopping = True
+    running.logs.abandon_unread()
+    assert stream(running).is_abandoned
+
+
+@pytest.mark.parametrize("query", ["", "follow=true"])
+def test_a_call_that_fails_for_a_reader_who_is_gone_is_no_ones_trouble(
+    running: Port, query: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(call: str, name: str, applied: bool) -> None:
+        running.client.gone = True
+        raise errors.CouldNotAsk("nobody waits for this log any more")
+
+    running.world.provider.fail = fail
+    with caplog.at_level(logging.INFO), pytest.raises(ConnectionAbortedError):
+        logs(running, query)
+    assert stream(running).is_closed and running.logs.readers == 0
+    assert not [record for record in caplog.records if "log" in record.getMessage()]

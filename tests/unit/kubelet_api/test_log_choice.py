@@ -110,6 +110,14 @@ def test_a_container_that_the_pod_does_not_have_is_not_found() -> None:
     assert refused(pod({"running": RUNNING}), "nope") == (404, 'container "nope" not found in pod "web"')
 
 
+def test_an_ephemeral_container_answers_with_its_own_reason() -> None:
+    asked = pod({"running": RUNNING})
+    ended = {"exitCode": 128, "reason": "UnsupportedField", "message": "nothing can be added"}
+    asked["status"]["ephemeralContainerStatuses"] = [{"name": "debugger", "state": {"terminated": ended}}]
+    expected = 'container "debugger" in pod "web" never ran: UnsupportedField: nothing can be added'
+    assert refused(asked, "debugger") == (400, expected)
+
+
 @pytest.mark.parametrize("name", ["side", "init"])
 def test_a_container_that_does_not_run_here_has_a_reason_and_no_log(name: str) -> None:
     code, message = refused(pod({"waiting": {"reason": "Refused"}}), name)

@@ -9,7 +9,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.support.clock import FakeClock
-from tests.unit.kubelet_api.conftest import Port
+from tests.unit.kubelet_api.conftest import OWN_METRICS, Port
 from virtual_kubelet_salad.kubelet.provider_insight import Usage
 
 MEASURED_AT = datetime.datetime(2026, 1, 1, 0, 10, 0, 500_000, tzinfo=datetime.UTC)
@@ -22,9 +22,10 @@ def use(
     cpu: float | None = 90.5,
     memory: int | None = 2**30,
     cores: float | None = 0.25,
+    at: datetime.datetime = MEASURED_AT,
 ) -> None:
     box = port.world.box_name(name)
-    port.world.provider.used[box] = Usage(f"memory://{instance}", MEASURED_AT, cpu, cores, memory)
+    port.world.provider.used[box] = Usage(f"memory://{instance}", at, cpu, cores, memory)
 
 
 @pytest.fixture
@@ -65,8 +66,35 @@ def test_resource_metrics_are_those_of_a_kubelet(measured: Port) -> None:
     ]
 
 
-def test_resource_metrics_are_read_by_prometheus_without_a_complaint(measured: Port) -> None:
-    text = measured.ask("/metrics/resource").body
+def test_dashboards_find_the_names_of_cadvisor(measured: Port) -> None:
+    answer = measured.ask("/metrics/cadvisor")
+    assert answer.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
+    started = datetime.datetime.fromisoformat(measured.world.container("web")["state"]["running"]["startedAt"])
+    samples = {
+        sample.name: (sample.labels, sample.value, sample.timestamp)
+        for family in text_string_to_metric_families(answer.body.decode())
+        for sample in family.samples
+    }
+    labels = {"container": "main", "id": "memory://1", "image": "image:1", "namespace": "default", "pod": "web"}
+    at = MEASURED_AT.timestamp()
+    assert samples == {
+        "container_cpu_usage_seconds_total": ({**labels, "cpu": "total"}, 90.5, at),
+        "container_memory_working_set_bytes": (labels, 2.0**30, at),
+        "container_start_time_seconds": (labels, started.timestamp(), None),
+    }
+
+
+def test_every_path_that_prometheus_asks_of_a_node_answers(port: Port) -> None:
+    assert port.ask("/metrics").body == OWN_METRICS
+    for path in ("/metrics", "/metrics/cadvisor", "/metrics/probes", "/metrics/resource"):
+        answer = port.ask(path)
+        assert (answer.code, answer.headers["Content-Type"]) == (200, "text/plain; version=0.0.4; charset=utf-8")
+    assert port.ask("/metrics/probes").body == b""
+
+
+@pytest.mark.parametrize("path", ["/metrics/resource", "/metrics/cadvisor"])
+def test_metrics_are_read_by_prometheus_without_a_complaint(measured: Port, path: str) -> None:
+    text = measured.ask(path).body
     assert {family.name for family in text_string_to_metric_families(text.decode())} >= {"container_cpu_usage_seconds"}
     checked = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True)
     assert checked.returncode == 0, checked.stdout + checked.stderr
@@ -87,6 +115,13 @@ def test_nothing_measured_is_nothing_shown(port: Port) -> None:
 
 def test_a_measurement_of_another_run_is_not_taken_for_this_one(measured: Port) -> None:
     use(measured, "web", "an older run")
+    assert b'pod="web"' not in measured.ask("/metrics/resource").body
+
+
+def test_a_measurement_from_before_the_run_is_not_taken_for_it(measured: Port) -> None:
+    """An instance may keep its identity when its container begins anew."""
+    started = datetime.datetime.fromisoformat(measured.world.container("web")["state"]["running"]["startedAt"])
+    use(measured, "web", "1", at=started - datetime.timedelta(seconds=1))
     assert b'pod="web"' not in measured.ask("/metrics/resource").body
 
 
