@@ -95,7 +95,12 @@ RULES = Rules(
         "requests": ("saladcloud.transport",),
         "marshmallow": ("saladcloud.schemas",),
         "configargparse": ("config", "config_options"),
-        "prometheus_client": ("metrics", "health_api", "kubelet_api.resource_metrics"),
+        "prometheus_client": (
+            "metrics",
+            "health_api",
+            "kubelet_api.resource_metrics",
+            "kubelet_api.cadvisor_metrics",
+        ),
         "pydantic": ("kube.shapes",),  # what the models of the Kubernetes client are made with
         "rich": ("sandbox",),
         "cryptography": ("sandbox", "kubelet_api.certificates", "kubelet_api.requested_certificate"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import html
 import json
 import os
@@ -14,10 +15,11 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.support import control_plane_build
+from tests.support import control_plane_build, go_build
 from tests.support.canaries import Canary, found
 from tests.support.clock import FakeClock
-from tests.support.control_plane_build import BINARIES, CannotBuild
+from tests.support.control_plane_build import CONTROL_PLANE, METRICS_SERVER
+from tests.support.go_build import CannotBuild
 from tests.support.waiting import wait_until
 from virtual_kubelet_salad.sandbox.ports import free_ports
 from virtual_kubelet_salad.sandbox.processes import ChildProcess
@@ -140,11 +142,11 @@ def test_a_child_process_dies_with_the_process_that_started_it(tmp_path: pathlib
     wait_until(is_gone, timeout=10, what="the child to die")
 
 
-# -- building the control plane
+# -- building the control plane and metrics-server
 
 
 def test_a_complete_directory_of_the_environment_is_used_as_it_is(tmp_path: pathlib.Path) -> None:
-    for name in BINARIES:
+    for name in CONTROL_PLANE.binaries:
         _executable(tmp_path / name)
     assert control_plane_build.binaries({"KUBEBUILDER_ASSETS": str(tmp_path)}) == tmp_path
 
@@ -162,10 +164,32 @@ def test_an_incomplete_directory_of_the_environment_is_not_used(tmp_path: pathli
 def test_a_build_appears_whole_in_the_cache_and_is_made_once(tmp_path: pathlib.Path) -> None:
     environ = {"XDG_CACHE_HOME": str(tmp_path / "cache"), "PATH": str(_fake_go(tmp_path))}
     directory = control_plane_build.binaries(environ)
-    assert sorted(path.name for path in directory.iterdir()) == sorted(BINARIES)
+    assert sorted(path.name for path in directory.iterdir()) == sorted(CONTROL_PLANE.binaries)
     assert control_plane_build.binaries(environ) == directory
     assert (tmp_path / "builds").read_text() == "build\n"
     assert control_plane_build.kubernetes_version() in directory.name
+
+
+def test_each_recipe_has_a_build_of_its_own(tmp_path: pathlib.Path) -> None:
+    environ = {"XDG_CACHE_HOME": str(tmp_path / "cache"), "PATH": str(_fake_go(tmp_path))}
+    program = control_plane_build.metrics_server(environ)
+    assert os.access(program, os.X_OK)
+    assert program.parent.parent.name == "metrics-server"
+    assert METRICS_SERVER.version() in program.parent.name
+    assert (tmp_path / "builds").read_text() == "build\n"
+    assert program.parent not in control_plane_build.binaries(environ).parents
+
+
+def test_what_a_recipe_pins_names_its_build(tmp_path: pathlib.Path) -> None:
+    recipe = dataclasses.replace(METRICS_SERVER, directory=tmp_path)
+    for name in ("go.mod", "go.sum"):
+        (tmp_path / name).write_bytes((METRICS_SERVER.directory / name).read_bytes())
+    assert recipe.key() == METRICS_SERVER.key()
+    (tmp_path / "go.sum").write_text("example.com/other v1.0.0 h1:another\n")
+    assert recipe.key() != METRICS_SERVER.key()
+    (tmp_path / "go.mod").write_text("module empty\n")
+    with pytest.raises(CannotBuild, match="does not name a version of sigs.k8s.io/metrics-server"):
+        recipe.key()
 
 
 def test_a_build_that_fails_says_why_and_leaves_nothing_half_made(tmp_path: pathlib.Path) -> None:
@@ -182,20 +206,20 @@ def test_a_go_that_is_too_old_is_named_together_with_what_to_install(
     monkeypatch.setattr("sysconfig.get_path", lambda name: str(tmp_path / "empty"))
     environ = {"PATH": str(_fake_go(tmp_path, version="1.19.8"))}
     with pytest.raises(CannotBuild, match="need Go 1.2[0-9.]+ or newer.*go is 1.19.8.*install"):
-        control_plane_build.go_command(environ)
+        go_build.go_command(CONTROL_PLANE.go_version(), environ)
     with pytest.raises(CannotBuild, match="there is none"):
-        control_plane_build.go_command({"PATH": str(tmp_path / "empty")})
+        go_build.go_command("1.26.0", {"PATH": str(tmp_path / "empty")})
 
 
 def _fake_go(tmp_path: pathlib.Path, *, version: str = "99.0.0", fails: bool = False) -> pathlib.Path:
     """A directory with a `go` that writes what the real one would, and counts its builds."""
     build = "echo 'no such module' >&2; exit 1" if fails else 'for name in $names; do cp "$0" "$output/$name"; done'
-    names = " ".join("server" if name == "etcd" else name for name in BINARIES)
+    names = " ".join("server" if name == "etcd" else name for name in CONTROL_PLANE.binaries)
     script = f"""#!/bin/sh
 PATH=/usr/bin:/bin
 if [ "$1" = version ]; then echo "go version go{version} linux/amd64"; exit; fi
 echo build >> {tmp_path / 'builds'}
-names="{names}"
+case "$PWD" in */metrics_server) names=metrics-server;; *) names="{names}";; esac
 while [ "$1" != -o ]; do shift; done
 output="$2"
 {build}

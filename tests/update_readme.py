@@ -5,6 +5,7 @@ from __future__ import annotations
 import pathlib
 import re
 
+from tests.support.event_table import event_table_markdown
 from tests.support.readme_examples import gpu_classes_example, render_example
 from virtual_kubelet_salad.config_options import (
     CHECK_OPTIONS,
@@ -30,6 +31,7 @@ def with_generated_parts(text: str) -> str:
         "render-flags": flag_table_markdown(RENDER_OPTIONS),
         "gpu-classes-example": gpu_classes_example(),
         "render-example": render_example(),
+        "events": event_table_markdown(),
         "metrics": metrics_table_markdown(),
         "pod-support": pod_table_markdown(),
         "annotations": annotation_table_markdown(),

@@ -176,6 +176,7 @@ class _Process:
             Claims(provider, cluster_id, config.nodename),
             is_active=self._is_active,
             late_threads=lambda: [late.name for late in self._late_threads()],
+            own_metrics=self._metrics.exposition,
             observe=self._metrics.kubelet_request,
             tell=lambda kind, reason, message: recorder.event(
                 daemon.node_reference(settings, parts.node_status), kind, reason, message

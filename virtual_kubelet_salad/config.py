@@ -112,10 +112,12 @@ def parse_options(
 ) -> dict[str, Any]:
     """The values of another table of options, by field; raises `ConfigProblems`.
 
-    A table that has the options of the API key gets an `ApiKeySource` as `api_key` in their place; None when there is
+    Where the table has the config file it is the daemon's: what else stands in it is passed over. A table that has the
+    options of the API key gets an `ApiKeySource` as `api_key` in their place; None when there is
     no key and `needs_key` is false.
     """
     values, problems = _read_options(options, argv, environ, program, description, frozenset())
+    values.pop(CONFIG_FILE.field, None)
     if any(option.field == "sce_api_key" for option in options):
         key, path = values.pop("sce_api_key", None), values.pop("sce_api_key_file", None)
         is_given = key is not None or path is not None
@@ -305,11 +307,20 @@ class _Parser(configargparse.ArgumentParser):  # type: ignore[misc]
         return io.StringIO()
 
 
+def _names_of(options: Iterable[Option]) -> set[str]:
+    """Every name under which one of them can be set in the config file."""
+    return {name for option in options for name in (option.flag, option.hidden_alias, option.negative) if name}
+
+
 def _config_file_syntax(options: Sequence[Option], problems: list[str]) -> type[configargparse.DefaultConfigFileParser]:
     """The library's own syntax, line by line, so that a problem can name the line in place of what stands there."""
     settable = [option for option in options if option is not CONFIG_FILE]
+    taken = _names_of(settable)
+    settable += [option for option in DAEMON_OPTIONS if option is not CONFIG_FILE and option.flag not in taken]
     switches = {name for option in settable if option.is_switch for name in (option.flag, option.negative)}
-    known = switches.union(*((option.flag, option.hidden_alias) for option in settable))
+    known = _names_of(settable)
+    # A flag or variable must win over the file whichever of an option's names stands there.
+    aliases = {option.hidden_alias: option.flag for option in settable if option.hidden_alias}
 
     class ConfigFileSyntax(configargparse.DefaultConfigFileParser):  # type: ignore[misc]
         def parse(self, stream: Iterable[str]) -> OrderedDict[str, object]:
@@ -323,6 +334,7 @@ def _config_file_syntax(options: Sequence[Option], problems: list[str]) -> type[
                     continue
                 for key, value in found.items():
                     flag = "--" + key.strip("-")
+                    flag = aliases.get(flag, flag)
                     stands_alone = line.strip() == key
                     if flag == CONFIG_FILE.flag:
                         problems.append(f"{where}: {flag} cannot be set in the config file")
@@ -332,7 +344,7 @@ def _config_file_syntax(options: Sequence[Option], problems: list[str]) -> type[
                         problems.append(f"{where}: {flag} is given twice")
                     elif stands_alone and flag not in switches:
                         problems.append(f"{where}: {flag} needs a value")
-                    elif value != "":
+                    elif value != "" and flag in taken:
                         items[flag] = value
             return items
 

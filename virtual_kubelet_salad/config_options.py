@@ -256,6 +256,7 @@ _AS_THE_DAEMON_REACHES: tuple[Option, ...] = tuple(
 )
 
 CLEANUP_OPTIONS: tuple[Option, ...] = (
+    CONFIG_FILE,
     Option("--dry-run", "BOOL", values.switch, "false", "only say what would be done"),
     Option(
         "--node", "NAME", values.node_name, "saladcloud-node", "name of the Node",
@@ -285,6 +286,7 @@ CLEANUP_OPTIONS: tuple[Option, ...] = (
 )
 
 CHECK_OPTIONS: tuple[Option, ...] = (
+    CONFIG_FILE,
     _as_the_daemon("--nodename"),
     _as_the_daemon("--kubeconfig"),
     *_AS_THE_DAEMON_REACHES,

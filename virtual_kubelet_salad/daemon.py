@@ -131,12 +131,14 @@ def build(
     provider.on_change(queue.add)
     provider.on_recovery(lambda: _wake_all(cache, queue, pod_sync))
     may_reconcile = _both(is_active, cache.has_synced.is_set)
+    events_loop = Loop("events", recorder.step, bound_seconds=EVENTS_BOUND_SECONDS)
+    recorder.wake = events_loop.wake
     loops = [_worker_loop(number, worker, queue, may_reconcile) for number in range(settings.workers)]
     loops += [
         node_loop,
         Loop("lease", _when(is_active, heartbeat.step), bound_seconds=LEASE_BOUND_SECONDS),
         Loop("orphans", _when(is_active, orphans.step), bound_seconds=ORPHANS_BOUND_SECONDS),
-        Loop("events", recorder.step, bound_seconds=EVENTS_BOUND_SECONDS),
+        events_loop,
         *provider.loops(),
     ]
     return Daemon(

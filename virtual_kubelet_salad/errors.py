@@ -115,9 +115,12 @@ class Refused(Error):
 
 
 class Blocked(Error):
-    """The pod cannot start until something outside it changes. `retry_after` in seconds, None for the backoff."""
+    """The pod cannot start until something outside it changes. `retry_after` in seconds, None for the backoff. `then`
+    says in a few words what happens next, where that is more than another try.
+    """
 
-    def __init__(self, reason: str, message: str, *, retry_after: float | None = None) -> None:
+    def __init__(self, reason: str, message: str, *, retry_after: float | None = None, then: str = "") -> None:
         super().__init__(message)
         self.reason = reason
         self.retry_after = retry_after
+        self.then = then

@@ -252,6 +252,10 @@ class Metrics(Collector):
         """No series of its own. Without this the registry would call `collect` at registration."""
         return ()
 
+    def exposition(self) -> bytes:
+        """All series in the text format of Prometheus."""
+        return prometheus_client.generate_latest(self.registry)
+
     def documented(self) -> Sequence[tuple[str, str, tuple[str, ...], str]]:
         """Name, kind, labels and meaning of every series."""
         return tuple(self._documented)

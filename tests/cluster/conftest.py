@@ -8,7 +8,7 @@ from collections.abc import Generator, Iterator
 
 import pytest
 
-from tests.support import control_plane_build
+from tests.support import control_plane_build, go_build
 from tests.support.control_plane import ControlPlane
 
 _running: list[ControlPlane] = []
@@ -28,7 +28,7 @@ def control_plane() -> Iterator[ControlPlane]:
     """A whole control plane; it fails where none can be built, because a skipped suite would read as green."""
     try:
         binaries = control_plane_build.binaries()
-    except control_plane_build.CannotBuild as problem:
+    except go_build.CannotBuild as problem:
         pytest.fail(str(problem), pytrace=False)
     with ControlPlane(binaries) as control_plane:
         _running.append(control_plane)

@@ -6,7 +6,7 @@ import pathlib
 
 import pytest
 
-from tests.support.control_plane import ControlPlane
+from tests.support.control_plane import RBAC_MANIFEST, ControlPlane
 
 NAMESPACE = "kube-system"
 ACCOUNT = "virtual-kubelet-salad"
@@ -46,7 +46,12 @@ def test_the_daemon_has_the_right(
         ("create", "pods", "--subresource=exec"),
         ("list", "secrets"),
         ("watch", "configmaps"),
+        ("create", "pods", "--subresource=eviction"),
+        ("create", "serviceaccounts", "--subresource=token"),
+        ("get", "nodes", "--subresource=proxy"),
+        ("list", "nodes"),
         ("delete", "nodes"),
+        ("impersonate", "users"),
         ("patch", "leases.coordination.k8s.io", "--namespace=kube-system"),
         ("*", "*"),
     ],
@@ -56,6 +61,26 @@ def test_the_daemon_has_no_right_that_it_does_not_need(
     control_plane: ControlPlane, shipped_kubeconfig: pathlib.Path, right: tuple[str, ...]
 ) -> None:
     assert not _may(control_plane, shipped_kubeconfig, right)
+
+
+@pytest.mark.parametrize(
+    ("right", "is_given"),
+    [
+        (("create", "certificatesigningrequests.certificates.k8s.io"), True),
+        (("get", "certificatesigningrequests.certificates.k8s.io"), True),
+        (("list", "certificatesigningrequests.certificates.k8s.io"), False),
+        (("delete", "certificatesigningrequests.certificates.k8s.io"), False),
+        (("update", "certificatesigningrequests.certificates.k8s.io", "--subresource=approval"), False),
+        (("approve", "signers.certificates.k8s.io"), False),
+        (("sign", "signers.certificates.k8s.io"), False),
+    ],
+    ids=str,
+)
+def test_with_the_right_to_a_certificate_the_daemon_may_ask_for_one_and_approve_none(
+    control_plane: ControlPlane, shipped_kubeconfig: pathlib.Path, right: tuple[str, ...], is_given: bool
+) -> None:
+    control_plane.kubectl("apply", "-f", str(RBAC_MANIFEST.parent / "serving-certificates.yaml"))
+    assert _may(control_plane, shipped_kubeconfig, right) is is_given
 
 
 def _may(control_plane: ControlPlane, kubeconfig: pathlib.Path, right: tuple[str, ...]) -> bool:

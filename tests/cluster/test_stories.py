@@ -39,7 +39,8 @@ SHARED = (*deletion_orders.STORIES, *same_names.STORIES, *jobs.STORIES, *nodes.S
 ALL: tuple[Story, ...] = (*kills.STORIES_WITH_A_CLOUD, *nodes.STORIES_WITH_A_NODE, *SHARED)
 FOREIGN = tuple(f"somebodys-{number}" for number in range(10))
 # Longer than every wait in a story: each fails by itself first.
-STORY_SECONDS = 500.0
+STORY_SECONDS = 500.0 + 20.0 * (kills.KILLS - kills.SHORT_RUN_KILLS)
+pytestmark = pytest.mark.timeout(STORY_SECONDS + 100.0)
 
 
 @pytest.fixture(scope="module")

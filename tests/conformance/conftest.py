@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from tests.support import control_plane_build
+from tests.support import control_plane_build, go_build
 from tests.support.control_plane import ControlPlane
 from tests.support.waiting import wait_until
 from virtual_kubelet_salad.runtime.clock import SystemClock
@@ -123,7 +123,7 @@ def real_api() -> Iterator[Api]:
     """A real control plane; it fails where none can be built, because a skipped suite would read as green."""
     try:
         binaries = control_plane_build.binaries()
-    except control_plane_build.CannotBuild as problem:
+    except go_build.CannotBuild as problem:
         pytest.fail(str(problem), pytrace=False)
     with ControlPlane(binaries) as control_plane:
         raw = control_plane.api()

@@ -89,6 +89,35 @@ def test_other_fields_of_a_pod_spec_cannot_be_changed(pods: Pods) -> None:
     assert "pod updates may not change fields other than" in answer["message"]
 
 
+def test_ephemeral_containers_are_added_by_a_route_of_their_own_and_stay(pods: Pods) -> None:
+    pod = pods.create()
+    route = f"{pods.path(pod)}/ephemeralcontainers"
+    added = {"spec": {"ephemeralContainers": [{"name": "debugger", "image": "registry.example/tools:1"}]}}
+    status, answer = pods.api.patch(route, {**added, "metadata": {"labels": {"a": "b"}}})
+    assert status == 200
+    assert answer["metadata"]["generation"] == pod["metadata"]["generation"] + 1
+    (container,) = answer["spec"].pop("ephemeralContainers")
+    assert (container["name"], container["terminationMessagePolicy"]) == ("debugger", "File")
+    assert answer["spec"] == pod["spec"]
+    assert answer["metadata"].get("labels") == pod["metadata"].get("labels")
+    assert pods.api.patch(route, added)[1]["metadata"]["resourceVersion"] == answer["metadata"]["resourceVersion"]
+    status, answer = pods.api.patch(pods.path(pod), {"spec": {"ephemeralContainers": [{"name": "x", "image": "i"}]}})
+    assert status == 422 and "pod updates may not change fields" in answer["message"]
+    other = {"spec": {"ephemeralContainers": [{"name": "debugger", "image": "another"}]}}
+    gone: dict[str, object] = {"spec": {"ephemeralContainers": []}}
+    for body, word in ((other, "changed"), (gone, "removed")):
+        status, answer = pods.api.patch(route, body, MERGE_PATCH)
+        assert status == 422, answer
+        assert f'existing ephemeral containers "debugger" may not be {word}' in answer["message"]
+
+
+def test_a_new_pod_has_no_ephemeral_containers(pods: Pods) -> None:
+    spec = {"containers": [{"name": "main", "image": "i"}], "ephemeralContainers": [{"name": "x", "image": "i"}]}
+    body = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "new"}, "spec": spec}
+    status, answer = pods.api.request("POST", pods.collection, None, body)
+    assert status == 422 and "spec.ephemeralContainers: Forbidden: cannot be set on create" in answer["message"]
+
+
 def test_finalizers_are_merged_as_a_set_and_taken_away_by_a_directive(pods: Pods) -> None:
     pod = pods.create()
     for finalizer in (FINALIZER, "example.com/second", FINALIZER):

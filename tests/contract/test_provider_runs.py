@@ -219,6 +219,26 @@ def test_an_end_that_no_event_explains_is_found_in_the_groups_own_log() -> None:
     assert pod.container["lastState"]["terminated"]["exitCode"] == 7
 
 
+@pytest.mark.parametrize("new_id", [True, False])
+def test_the_run_after_an_end_that_no_event_explained_goes_on(new_id: bool) -> None:
+    world = ProviderWorld(log_lag_min=100_000.0, log_lag_max=100_000.0, new_instance_id_per_run=new_id)
+    pod = world.pod()
+    world.run_until(lambda: pod.is_ready)
+    world.run(20)
+    world.model.exit_container(pod.name, 7)
+    world.provider.poller.step()
+    pod.look()
+    assert not pod.is_ready
+    # Nobody looks before the container runs again and the end stays unexplained for long.
+    world.clock.advance(90)
+    pod.look()
+    assert pod.container["restartCount"] == 1
+    world.run(300)
+    assert pod.is_ready
+    assert pod.container["restartCount"] == 1
+    assert pod.container["lastState"]["terminated"]["exitCode"] == 7
+
+
 def test_an_end_from_the_groups_own_log_is_not_told_again_by_its_late_event() -> None:
     world = ProviderWorld(log_lag_min=75.0, log_lag_max=75.0)
     pod = world.pod()

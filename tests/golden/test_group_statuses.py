@@ -48,7 +48,11 @@ def _workload(case: dict[str, Any], pod: dict[str, Any], now: datetime.datetime)
         is_given_up=case.get("is_given_up", False),
     )
     gpu_class = known[-1].gpu_class if known else ""
-    surroundings = pod_status.Surroundings(case.get("is_out_of_credit", False), gpu_class)
+    surroundings = pod_status.Surroundings(
+        is_out_of_credit=case.get("is_out_of_credit", False),
+        gpu_class=gpu_class,
+        gpu_classes=("RTX 3090 (24 GB)", "RTX 4090 (24 GB)") if group.gpu_classes else (),
+    )
     return pod_status.verdict(facts, surroundings).workload
 
 

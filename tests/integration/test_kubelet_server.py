@@ -257,6 +257,16 @@ def test_plain_http_gets_nothing(app: App) -> None:
     assert len(app.certificates) == 1
 
 
+def test_a_connection_whose_client_is_lost_without_a_word_is_given_up_by_the_system(app: App) -> None:
+    with serving(app) as server, raw(server) as connection:
+        wait_until(lambda: len(server.connections) == 1, timeout=CLIENT_SECONDS, what="the connection")
+        (accepted,) = server.connections._quiet
+        assert accepted.getpeername() == connection.getsockname()
+        assert accepted.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+        for name, value in kubelet_server.KEEPALIVE.items():
+            assert accepted.getsockopt(socket.IPPROTO_TCP, getattr(socket, name)) == value
+
+
 # -- connections
 
 

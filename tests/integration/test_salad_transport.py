@@ -126,3 +126,32 @@ def test_closing_ends_a_call_that_hangs(line: Line, method: str) -> None:
     with pytest.raises(CouldNotAsk, match="not asked any more"):
         line.transport.send("GET", GROUPS, timeout=PATIENT)
     assert line.requests() == 1
+
+
+def test_the_call_of_one_thread_can_be_ended_and_leaves_the_others_alone(line: Line) -> None:
+    line.model.configure(hang=600.0)
+    line.model.fail_next(2, "hang")
+    ended: list[str] = []
+
+    def call(name: str) -> None:
+        with pytest.raises(CouldNotAsk, match="broke"):
+            line.transport.send("POST", GROUPS, body=prototype("web-abc"), timeout=PATIENT)
+        ended.append(name)
+
+    callers = [threading.Thread(target=call, args=(name,)) for name in ("one", "other")]
+    for number, caller in enumerate(callers):
+        caller.start()
+        wait_until(lambda: line.requests() == number + 1, timeout=60.0, what="the request to arrive")
+    own, other = callers
+    assert own.ident is not None and other.ident is not None
+    line.transport.cut(own.ident)
+    own.join(60.0)
+    assert (ended, other.is_alive()) == (["one"], True)
+    # A thread that waits in no call loses nothing: its next one is answered.
+    line.transport.cut(threading.get_ident())
+    assert line.transport.send("GET", GROUPS, timeout=TIMEOUT).status == 200
+    line.transport.cut(threading.get_ident())
+    assert line.transport.send("GET", GROUPS, timeout=TIMEOUT).status == 200
+    line.transport.cut(other.ident)
+    other.join(60.0)
+    assert ended == ["one", "other"]

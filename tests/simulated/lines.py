@@ -41,14 +41,15 @@ class Call:
 class CloudLine:
     """Implements `saladcloud.transport.Transport` on the model of SaladCloud.
 
-    `before` may raise, or answer instead of SaladCloud; `distort` may change the body of an answer. A call that
-    `hangs` takes that many seconds and gets no answer.
+    `before` may raise, or answer instead of SaladCloud; `after` may raise instead of giving the answer: it was carried
+    out then. `distort` may change the body of an answer. A call that `hangs` takes as long as it may, and gets none.
     """
 
     def __init__(self, model: SaladCloudModel, clock: FakeClock, key: str) -> None:
         self.key = key
         self.calls: list[Call] = []
         self.before: Callable[[str, str], Answer | None] = lambda method, path: None
+        self.after: Callable[[str, str], None] = lambda method, path: None
         self.distort: Callable[[str, Any], Any] = lambda path, body: body
         self.most_per_minute = 0
         self._model = model
@@ -75,6 +76,7 @@ class CloudLine:
             if dropped.hangs:
                 self._clock.advance(timeout[1])
             raise errors.CouldNotAsk("the connection was cut", may_be_applied=method != "GET") from None
+        self.after(method, path)
         is_json = "json" in response.content_type
         decoded = response.body if is_json and not isinstance(response.body, str) else None
         retry_after = response.headers.get("Retry-After")

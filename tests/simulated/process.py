@@ -60,7 +60,7 @@ class Process:
         jitter = random.Random(seed)
         self.elector = self._new_elector(replica, jitter) if replica else None
         options = operator or CloudSettings(nodename=node)
-        self.budget = Budget(self.machine, options.sce_rate_limit or 0)
+        self.budget = Budget(self.machine, options.sce_rate_limit or 0, follows_another=True)
         self.metrics = Metrics.in_new_registry()
         api = ApiServer(self.api_line, clock=self.machine, before_write=self._check_leadership)
         provider = assemble(

@@ -71,8 +71,21 @@ def test_a_killed_leader_is_replaced_and_no_pod_notices(replicas: Replicas) -> N
     world.run_until(lambda: world.phase("job") == "Failed")
     assert world.status() == before
     assert world.node()["status"]["conditions"][0]["status"] == "True"
-    assert len(world.groups()) == 11
+    world.run_until(lambda: len(world.groups()) == 11)
     world.check()
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_leader_is_replaced_within_20_seconds_whenever_it_dies(seed: int) -> None:
+    """Right after it has renewed, and while the standby has just looked, is the worst moment."""
+    for moment in range(5):
+        world = World(seed, start=False)
+        leader = world.start(replica="one")
+        world.run(5.0)
+        standby = world.start(replica="two")
+        world.run(5.0 + 0.4 * moment + 0.05 * seed)
+        world.kill(leader)
+        assert world.run_until(standby.is_active, within=60.0) <= TAKE_OVER_SECONDS
 
 
 def test_an_ordered_stop_hands_over_at_once(replicas: Replicas) -> None:

@@ -4,6 +4,7 @@
 |---|---|
 | 240/min is never exceeded in any sliding minute | `test_a_rollout_of_hundreds_*`, `test_a_lower_limit_*` |
 | lists and feed are never starved | `test_a_rollout_of_hundreds_*`, `test_a_shared_key_*` |
+| nor is it across restarts and takeovers | `test_however_often_*`, `test_the_limit_holds_when_*` |
 | deletes go first | `test_deletes_go_before_*` |
 | a shared key makes us slower, not wrong | `test_a_shared_key_*`, `test_two_daemons_*` |
 | at rest requests do not grow with pods | `test_at_rest_*` |
@@ -62,6 +63,47 @@ def test_a_lower_limit_is_kept_too(limit: int) -> None:
     world.run(5.0)
     world.create_and_run(*(f"web-{number}" for number in range(30)), within=600.0)
     assert world.daemon.cloud_line.most_per_minute <= limit
+    assert _refusals(world) == 0
+
+
+def _busiest_minute(processes: list[Process]) -> int:
+    times = sorted(call.at for process in processes for call in process.cloud_line.calls)
+    most, first = 0, 0
+    for last, at in enumerate(times):
+        while at - times[first] >= 60.0:
+            first += 1
+        most = max(most, last - first + 1)
+    return most
+
+
+def test_however_often_the_daemon_starts_the_limit_is_kept() -> None:
+    """A new process does not know what the one before it has asked for."""
+    world = World(start=False)
+    processes = [world.start()]
+    world.run(60.0)
+    world.create(*(f"web-{number}" for number in range(250)))
+    for lives_for in (25.0, 30.0, 5.0, 5.0, 10.0, 25.0):
+        world.run(lives_for)
+        world.kill(processes[-1])
+        processes.append(world.start())
+    assert LIMIT_PER_MINUTE * 0.8 <= _busiest_minute(processes) <= LIMIT_PER_MINUTE
+    assert _refusals(world) == 0
+    world.check()
+
+
+def test_the_limit_holds_when_a_replica_takes_over_in_full_flight() -> None:
+    world = World(start=False)
+    leader = world.start(replica="one")
+    world.run(10.0)
+    standby = world.start(replica="two")
+    world.run(60.0)
+    world.create(*(f"web-{number}" for number in range(250)))
+    world.run(50.0)
+    leader.stop()
+    world.kill(leader)
+    world.run(20.0)
+    assert standby.is_active() and len(standby.cloud_line.calls) >= 50
+    assert LIMIT_PER_MINUTE * 0.8 <= _busiest_minute([leader, standby]) <= LIMIT_PER_MINUTE
     assert _refusals(world) == 0
 
 

@@ -11,6 +11,7 @@ import pathlib
 import re
 import sys
 import types
+from collections.abc import Mapping
 from typing import Any, Protocol, Self
 
 from tests.support.plain_http import ask
@@ -138,11 +139,16 @@ class ApiServerProcess(ServerProcess):
         self._control("POST", self.url, "clear", {})
 
 
-def create_foreign_group(cloud: Cloud, name: str) -> None:
-    """A group of somebody else in the same project: without an owner record, made with the same key."""
+def create_foreign_group(cloud: Cloud, name: str, environment: Mapping[str, str] | None = None) -> None:
+    """A group of somebody else in the same project, made with another key: without an owner record, unless it is in
+    `environment`."""
     body = {
         "name": name,
-        "container": {"image": "somebody/else:1", "resources": {"cpu": 1, "memory": 1024}},
+        "container": {
+            "image": "somebody/else:1",
+            "resources": {"cpu": 1, "memory": 1024},
+            "environment_variables": dict(environment or {}),
+        },
         "autostart_policy": True,
         "replicas": 1,
         "restart_policy": "always",

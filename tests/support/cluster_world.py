@@ -8,6 +8,7 @@ import json
 import pathlib
 import uuid
 from collections.abc import Collection, Iterator
+from typing import Self
 
 from tests.support import cluster as seen
 from tests.support.cloud_process import CloudProcess, create_foreign_group
@@ -35,7 +36,7 @@ class ClusterWorld(World):
     control_plane: ControlPlane = dataclasses.field(kw_only=True)
     node: str = NODE_NAME
 
-    def in_namespace(self, namespace: str) -> ClusterWorld:
+    def in_namespace(self, namespace: str) -> Self:
         """The same, in another namespace."""
         return dataclasses.replace(self, namespace=namespace)
 

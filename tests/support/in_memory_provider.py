@@ -42,6 +42,7 @@ IDENTITY = Identity(
     not_found_reason="BoxNotFound",
     stopped_by_cloud_reason="OutOfCredit",
     address_annotation="memory.example/address",
+    machine_annotation="memory.example/machine",
     settled_annotations=frozenset({"memory.example/color", "memory.example/size"}),
 )
 
@@ -66,6 +67,7 @@ class InMemoryLog:
     ) -> None:
         self.question = question
         self.is_ended = False
+        self.is_abandoned = False
         self.is_closed = False
         self._written = written
         self._fail = fail
@@ -84,6 +86,9 @@ class InMemoryLog:
 
     def end(self) -> None:
         self.is_ended = True
+
+    def abandon(self) -> None:
+        self.is_abandoned = True
 
     def close(self) -> None:
         self.is_closed = True

@@ -104,11 +104,15 @@ class KubeletWorld:
         assert answer.status == 200, answer.body
 
     def event_reasons(self, name: str = "web") -> list[str]:
-        """Reasons of the Events that were told about a pod; posts what waits."""
-        while self.recorder.pending:
-            self.recorder.step()
+        """Reasons of the Events that were told about a pod; posts what may be posted now."""
+        return [event["reason"] for event in self.events(name)]
+
+    def events(self, name: str = "web") -> list[dict[str, Any]]:
+        """The Events that were told about a pod; posts what may be posted now."""
+        while self.recorder.pending and self.recorder.step() == 0.0:
+            pass
         items = self.model.handle("GET", f"/api/v1/namespaces/{NAMESPACE}/events").body["items"]
-        return [event["reason"] for event in items if event["involvedObject"]["name"] == name]
+        return [event for event in items if event["involvedObject"]["name"] == name]
 
     # -- the daemon ---------------------------------------------------------------------------------------------------
 

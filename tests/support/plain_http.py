@@ -1,8 +1,9 @@
-"""One plain HTTP request to a server on loopback, for health routes, metrics and control routes."""
+"""One plain HTTP or HTTPS request to a server on loopback, for health routes, metrics and control routes."""
 
 from __future__ import annotations
 
 import json
+import ssl
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
@@ -26,15 +27,20 @@ class Answer:
 
 
 def ask(
-    method: str, url: str, body: object = None, headers: dict[str, str] | None = None, timeout: float = REQUEST_SECONDS
+    method: str,
+    url: str,
+    body: object = None,
+    headers: dict[str, str] | None = None,
+    timeout: float = REQUEST_SECONDS,
+    context: ssl.SSLContext | None = None,
 ) -> Answer:
-    """Every HTTP status is an answer. `body` is sent as JSON. Raises NoAnswer."""
+    """Every HTTP status is an answer. `body` is sent as JSON; `context` is for https. Raises NoAnswer."""
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(
         url, data=data, headers={"Content-Type": "application/json", **(headers or {})}, method=method
     )
     try:
-        with urllib.request.urlopen(request, timeout=timeout) as response:
+        with urllib.request.urlopen(request, timeout=timeout, context=context) as response:
             return Answer(response.status, response.read().decode())
     except urllib.error.HTTPError as error:
         with error:

@@ -373,6 +373,6 @@ def test_the_readme_table_has_one_row_for_each_option() -> None:
 def test_another_table_of_options_is_read_the_same_way() -> None:
     seed = next(option for option in DAEMON_OPTIONS if option.flag == "--workers")
     values = config.parse_options([CONFIG_FILE, seed], ["--workers", "3"], {}, program="p", description="d")
-    assert values == {"config": None, "workers": 3}
+    assert values == {"workers": 3}
     with pytest.raises(config.ConfigProblems, match="--nodename: unknown flag"):
         config.parse_options([seed], ["--nodename", "x"], {}, program="p", description="d")

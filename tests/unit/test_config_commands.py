@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pathlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -92,6 +93,44 @@ def test_the_commands_share_the_daemons_variables(options: tuple[Option, ...]) -
     assert shared
     assert all(option.environment_variable == daemon[option.flag] for option in shared)
     assert len({option.flag for option in options}) == len(options)
+
+
+DAEMONS_FILE = """
+# as the daemon reads it
+sce-organization-name = acme
+sce-project-name = production
+nodename = gpu
+workers = 4
+no-leader-elect
+taint-key = example.com/gpu
+"""
+
+
+@pytest.mark.parametrize("options", [CLEANUP_OPTIONS, CHECK_OPTIONS], ids=["cleanup", "check"])
+def test_a_command_about_a_daemon_reads_the_daemons_config_file(
+    options: tuple[Option, ...], tmp_path: pathlib.Path
+) -> None:
+    file = tmp_path / "daemon.conf"
+    file.write_text(DAEMONS_FILE)
+    node = "node" if options is CLEANUP_OPTIONS else "nodename"
+
+    def read(*argv: str, **environ: str) -> dict[str, Any]:
+        argv = ("--config", str(file), "--sce-api-key", "the-key", *argv)
+        return config.parse_options(options, argv, environ, program="p", description="d")
+
+    found = read()
+    assert (found["sce_organization_name"], found["sce_project_name"], found[node]) == ("acme", "production", "gpu")
+    assert not {"workers", "leader_elect", "taint_key", "config"} & set(found)
+    assert read(f"--{node}", "other")[node] == "other"
+    assert read("--nodename", "other")[node] == "other"
+    assert read(SALAD_VK_NODE_NAME="other")[node] == "other"
+    file.write_text(f"{DAEMONS_FILE}wrokers = {SECRET}\nsce-api-url\n")
+    with pytest.raises(config.ConfigProblems) as raised:
+        read()
+    assert raised.value.problems == (
+        "config file, line 9: unknown key, did you mean --workers?",
+        "config file, line 10: --sce-api-url needs a value",
+    )
 
 
 def test_the_table_shows_both_names_of_a_flag() -> None:

@@ -125,6 +125,13 @@ def test_what_ages_is_read_at_scrape_time(metrics: Metrics) -> None:
     assert f"{PREFIX}_node_lease_age_seconds 2.0" in scrape(metrics)
 
 
+def test_the_exposition_is_a_whole_scrape(metrics: Metrics) -> None:
+    metrics.collect_from(lambda: metrics.lease_age_seconds(2.5))
+    text = metrics.exposition().decode()
+    assert f"{PREFIX}_node_lease_age_seconds 2.5" in text
+    assert text == scrape(metrics)
+
+
 def test_two_daemons_in_one_process_do_not_share_their_series(metrics: Metrics) -> None:
     other = Metrics(prometheus_client.CollectorRegistry())
     other.retried()

@@ -256,6 +256,25 @@ LESSONS = {
     "Nebula#105: a workload leaks when the write that remembers it fails": (
         "test_a_pod_is_claimed_before_its_workload_is_created"
     ),
+    "azure-aci#32, virtual-kubelet#223: workloads stay after a scale-down": (
+        "test_a_deployment_is_run_updated_scaled_and_deleted_and_nothing_is_left"
+    ),
+    "virtual-kubelet#704: a restart takes live pods for lost, and others are started beside them": (
+        "test_killed_at_any_write_everything_ends_as_if_nothing_had_happened"
+    ),
+    "k8s-runpod-kubelet: a pod that stays Terminating for 15 minutes is removed, and its workload billed on": (
+        "test_a_key_that_may_see_nothing_any_more_lets_no_pod_go"
+    ),
+    "k8s-runpod-kubelet: any answer of the cloud's counts as healthy": (
+        "test_a_refused_key_is_told_apart_from_an_outage"
+    ),
+    "k8s-runpod-kubelet: the workloads of others appear as pods": "test_nobody_touches_what_is_anothers",
+    "k8s-runpod-kubelet: the node's lease lies in the wrong namespace": (
+        "test_the_lease_is_renewed_and_owned_by_the_node"
+    ),
+    "Nebula: a queue of ten pods a second, for the whole node": (
+        "test_a_rollout_of_hundreds_and_its_end_keep_to_the_limit_and_starve_no_poll"
+    ),
     "skypilot#3927: a lost machine is taken for a failure of the program": (
         "test_a_lost_machine_is_told_and_no_restart_and_the_pod_is_ready_again"
     ),

@@ -344,6 +344,22 @@ def test_an_old_running_instance_tells_its_usage(salad: SaladCaller) -> None:
     assert salad.instance("web") == usage
 
 
+def test_an_instance_tells_once_a_minute_what_it_was_made_to_use(salad: SaladCaller) -> None:
+    salad.run("web")
+    salad.wait(61)
+    before = salad.instance("web")
+    salad.model.use("web", 2.0, 300.0)
+    assert salad.instance("web")["cpu_usage_total"] == before["cpu_usage_total"] == 30
+    salad.wait(120)
+    after = salad.instance("web")
+    assert (after["cpu_percent"], after["cpu_usage"], after["memory_usage_mb"]) == (200.0, 120, 300.0)
+    assert 268 <= after["cpu_usage_total"] <= 270
+    salad.model.configure(usage_period=5.0)
+    salad.model.use("web", 0.0, 300.0)
+    salad.wait(10)
+    assert (salad.instance("web")["cpu_percent"], salad.instance("web")["cpu_usage"]) == (0.0, 0)
+
+
 def test_the_same_seed_gives_the_same_answers() -> None:
     def story(seed: int) -> str:
         salad = SaladCaller(seed=seed, jitter=0.5)

@@ -189,6 +189,16 @@ def test_faults_can_be_cleared(salad: SaladCaller) -> None:
     assert salad.create("web").status == 201
 
 
+def test_faults_can_be_cleared_for_one_group_alone(salad: SaladCaller) -> None:
+    salad.model.fail_next(100, "500", group="web")
+    salad.model.fail_next(100, "500", group="other")
+    salad.model.clear_faults(group="web")
+    assert (salad.create("web").status, salad.create("other").status) == (201, 500)
+    salad.model.outage("502")
+    salad.model.clear_faults(group="other")
+    assert salad.create("other").status == 502
+
+
 def test_all_keys_can_be_refused(salad: SaladCaller) -> None:
     salad.model.refuse_keys(True)
     assert salad.call("GET", GROUPS).status == 401

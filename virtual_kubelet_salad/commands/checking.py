@@ -100,6 +100,9 @@ class TimedSaladCloud:
         self._time.heard(answer.date)
         return answer
 
+    def cut(self, thread_id: int) -> None:
+        self._transport.cut(thread_id)
+
     def close(self) -> None:
         self._transport.close()
 

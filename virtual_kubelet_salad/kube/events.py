@@ -1,52 +1,51 @@
 """Posts Kubernetes Events about pods and the node, without ever making the caller wait.
 
 `event()` only notes. `step()`, on a thread of its own, posts. The same event about the same object is posted once and
-then counted up (count and lastTimestamp), also while it still waits to be posted.
+then counted up (count and lastTimestamp), also while it still waits to be posted. Budgets bound what is written, for
+each object and for all together: see `event_budget`.
 
-Does not guarantee delivery: Events are for people. When the API server cannot be asked they wait, at most
-`_MAX_WAITING` of them and each for at most ten minutes; what is lost is counted in `dropped`. Events of core/v1,
-because its times do not need the six digits of a MicroTime and every kubectl shows them.
+Does not guarantee delivery: Events are for people. When the API server cannot be asked or a budget is spent they wait,
+at most `_MAX_WAITING` of them and each for at most a quarter of an hour; what is lost is counted in `dropped`. What was
+posted is forgotten with the process: an equal event is then posted anew. Events of core/v1, because its times do not
+need the six digits of a MicroTime and every kubectl shows them.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import datetime
+import heapq
 import logging
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
 
 from virtual_kubelet_salad import errors
+from virtual_kubelet_salad.kube import event_shapes
+from virtual_kubelet_salad.kube.event_budget import NodeBudget, ObjectBudgets
+from virtual_kubelet_salad.kube.event_shapes import Key, Object, key_of
 from virtual_kubelet_salad.runtime.clock import Clock
+from virtual_kubelet_salad.runtime.trouble import Trouble
 
 log = logging.getLogger(__name__)
 
-# The API server's own limits.
-_MAX_MESSAGE_BYTES = 1024
-_MAX_REASON_CHARACTERS = 128
-_MAX_NAME_CHARACTERS = 253
-
-# Some 2 MB at worst; a cluster that says more than this while the API server is away says nothing new.
-_MAX_WAITING = 1_000
+# Some 10 MB at worst, mostly 2; a start of a thousand pods tells some 5,000.
+_MAX_WAITING = 6_000
 # How many posted events are remembered to be counted up.
 _MAX_REMEMBERED = 4_096
 # The API server keeps events for an hour; what is posted much later than it happened misleads.
-_MAX_WAIT_SECONDS = 600.0
-# The API server drops an event after an hour, so a counter older than this is begun anew.
+_MAX_WAIT_SECONDS = 900.0
+# For so long an event waits for its object's budget: a second one of the same object still fits in.
+_MAX_HOLD_SECONDS = 600.0
+# The API server drops an event an hour after its last write, so a counter older than this is begun anew.
 _REMEMBERED_SECONDS = 3_000.0
 
 _POSTS_PER_STEP = 5
-# How late an event may be posted when none is waiting; people read them, and a look costs nothing.
+# How often the budgets of objects are looked at; a new event wakes the loop.
 _IDLE_SECONDS = 1.0
 _FIRST_PAUSE_SECONDS = 1.0
 _LONGEST_PAUSE_SECONDS = 30.0
-
-# Where Events about objects without a namespace live.
-_CLUSTER_NAMESPACE = "default"
-
-Object = dict[str, Any]
 
 
 class Api(Protocol):
@@ -57,19 +56,6 @@ class Api(Protocol):
     def patch_event(self, namespace: str, name: str, patch: Object) -> Object: ...
 
 
-class _Key(NamedTuple):
-    """Events that agree in all of this are one event that happened several times."""
-
-    api_version: str
-    kind: str
-    namespace: str
-    name: str
-    uid: str
-    type: str
-    reason: str
-    message: str
-
-
 @dataclasses.dataclass(slots=True)
 class _Waiting:
     """An event to be posted: when it happened, how often, and since when it waits (monotonic)."""
@@ -78,6 +64,8 @@ class _Waiting:
     last: datetime.datetime
     count: int
     since: float
+    due: float
+    """Monotonic: its object's budget lets it go from then on."""
 
 
 @dataclasses.dataclass(slots=True)
@@ -85,9 +73,9 @@ class _Posted:
     """An event that the API server has, or (after an answer got lost) may have."""
 
     name: str
-    first: datetime.datetime
     count: int
     at: float
+    """Monotonic: when it was last written."""
     is_certain: bool
 
 
@@ -100,16 +88,26 @@ class EventRecorder:
         self._component = component
         self._host = host
         self._lock = threading.Lock()
-        # In the order of arrival; guarded by the lock, as is the count of what was lost.
-        self._waiting: OrderedDict[_Key, _Waiting] = OrderedDict()
+        self.wake: Callable[[], None] = lambda: None
+        """Called when there is something new to post, on the thread that told it; must not wait."""
+        # Guarded by the lock, as are the budgets of the objects and the count of what was lost.
+        self._waiting: dict[Key, _Waiting] = {}
+        # The waiting events by the time from which they may go, then by their arrival.
+        self._order: list[tuple[float, int, Key]] = []
+        self._arrivals = 0
+        self._budgets = ObjectBudgets()
         self._dropped = 0
+        # UIDs of objects that have gone; guarded by the lock.
+        self._gone: set[str] = set()
         # Written by step() alone.
         self._posted_count = 0
         # Only step() touches these.
-        self._posted: OrderedDict[_Key, _Posted] = OrderedDict()
+        self._posted: OrderedDict[Key, _Posted] = OrderedDict()
+        self._pace = NodeBudget()
         self._last_name_nanoseconds = 0
         self._pause_seconds = 0.0
         self._not_before = clock.monotonic()
+        self._refusals = Trouble(clock, log, "event refused")
 
     def event(self, regarding: Mapping[str, Any], type: str, reason: str, message: str) -> None:
         """Note an event about an object (as the API server sends it; without a kind it is a pod). Never waits.
@@ -117,17 +115,27 @@ class EventRecorder:
         `type` is `Normal` or `Warning`, `reason` one CamelCase word. Reason and message are clipped to the API's
         limits.
         """
-        key = _key(regarding, type, reason, message)
-        now = self._clock.now()
+        key = key_of(regarding, type, reason, message)
+        now, monotonic = self._clock.now(), self._clock.monotonic()
         with self._lock:
             waiting = self._waiting.get(key)
             if waiting is not None:
                 waiting.count += 1
                 waiting.last = now
-            elif len(self._waiting) >= _MAX_WAITING:
+                return
+            due = None
+            if len(self._waiting) < _MAX_WAITING:
+                due = self._budgets.reserve(f"{key.kind}/{key.uid}", monotonic, _MAX_HOLD_SECONDS)
+            if due is None:
                 self._dropped += 1
-            else:
-                self._waiting[key] = _Waiting(now, now, 1, self._clock.monotonic())
+                return
+            self._enqueue(key, _Waiting(now, now, 1, monotonic, due))
+        self.wake()
+
+    def forget(self, uid: str) -> None:
+        """The object of that UID has gone: nothing more will happen to it that could be counted up. Never waits."""
+        with self._lock:
+            self._gone.add(uid)
 
     @property
     def posted(self) -> int:
@@ -152,42 +160,57 @@ class EventRecorder:
         if pause > 0:
             return pause
         for _ in range(_POSTS_PER_STEP):
+            wait = self._pace.seconds_until_next(self._clock.monotonic())
+            if wait > 0.0:
+                return wait
             taken = self._take()
             if taken is None:
+                self._forget_gone()
                 return _IDLE_SECONDS
+            self._pace.spend(self._clock.monotonic())
             try:
                 self._post(*taken)
                 self._posted_count += 1
+                self._refusals.over()
             except errors.CouldNotAsk as error:
                 self._put_back(*taken)
                 return self._begin_pause(error)
             except errors.Error as error:
                 # The namespace is going away, or a right is missing: asking again would change nothing.
                 self._drop(taken[1].count)
-                log.warning("event refused reason=%s kind=%s why=%s", taken[0].reason, taken[0].kind, error)
+                self._refusals.failed(error)
             self._pause_seconds = 0.0
         return 0.0
 
     # -- waiting
 
-    def _take(self) -> tuple[_Key, _Waiting] | None:
-        """The oldest waiting event that is still news."""
+    def _enqueue(self, key: Key, waiting: _Waiting) -> None:
+        self._waiting[key] = waiting
+        self._arrivals += 1
+        heapq.heappush(self._order, (waiting.due, self._arrivals, key))
+
+    def _take(self) -> tuple[Key, _Waiting] | None:
+        """The event that has been due for longest and is still news."""
+        now = self._clock.monotonic()
         with self._lock:
-            while self._waiting:
-                key, waiting = self._waiting.popitem(last=False)
-                if self._clock.monotonic() - waiting.since <= _MAX_WAIT_SECONDS:
+            while self._order and self._order[0][0] <= now:
+                key = heapq.heappop(self._order)[2]
+                waiting = self._waiting.pop(key)
+                if now - waiting.since <= _MAX_WAIT_SECONDS:
                     return key, waiting
                 self._dropped += waiting.count
         return None
 
-    def _put_back(self, key: _Key, failed: _Waiting) -> None:
+    def _put_back(self, key: Key, failed: _Waiting) -> None:
+        """It goes before all others, with what has been told of it meanwhile."""
         with self._lock:
             meanwhile = self._waiting.pop(key, None)
             if meanwhile is not None:
                 failed.count += meanwhile.count
                 failed.last = meanwhile.last
-            self._waiting[key] = failed
-            self._waiting.move_to_end(key, last=False)
+                self._order = [entry for entry in self._order if entry[2] != key]
+                heapq.heapify(self._order)
+            self._enqueue(key, failed)
 
     def _drop(self, count: int) -> None:
         with self._lock:
@@ -202,16 +225,24 @@ class EventRecorder:
 
     # -- posting
 
-    def _post(self, key: _Key, waiting: _Waiting) -> None:
+    def _post(self, key: Key, waiting: _Waiting) -> None:
         posted = self._remembered(key)
         if posted is not None and posted.is_certain and self._count_up(key, posted, waiting):
             return
         if posted is None or posted.is_certain:
-            posted = _Posted(self._new_name(key), waiting.first, 0, self._clock.monotonic(), is_certain=False)
+            posted = _Posted(self._new_name(key), 0, self._clock.monotonic(), is_certain=False)
             self._remember(key, posted)
-        event = self._body(key, posted, waiting)
+        event = event_shapes.body(
+            key,
+            posted.name,
+            component=self._component,
+            host=self._host,
+            first=waiting.first,
+            last=waiting.last,
+            count=waiting.count,
+        )
         try:
-            self._api.create_event(event["metadata"]["namespace"], event)
+            self._api.create_event(key.event_namespace, event)
         except errors.Conflict:
             # No other writer uses this name: an earlier create of ours was applied, though its answer got lost.
             posted.is_certain = True
@@ -220,83 +251,39 @@ class EventRecorder:
             posted.count = waiting.count
             posted.is_certain = True
 
-    def _count_up(self, key: _Key, posted: _Posted, waiting: _Waiting) -> bool:
+    def _count_up(self, key: Key, posted: _Posted, waiting: _Waiting) -> bool:
         """Whether the event is still there to be counted up."""
         count = posted.count + waiting.count
-        patch = {"count": count, "lastTimestamp": _format(waiting.last)}
         try:
-            self._api.patch_event(key.namespace or _CLUSTER_NAMESPACE, posted.name, patch)
+            self._api.patch_event(key.event_namespace, posted.name, event_shapes.patch(waiting.last, count))
         except errors.NotFound:
             return False
-        posted.count = count
+        posted.count, posted.at = count, self._clock.monotonic()
         return True
 
-    def _remembered(self, key: _Key) -> _Posted | None:
+    def _remembered(self, key: Key) -> _Posted | None:
         posted = self._posted.get(key)
         if posted is None or self._clock.monotonic() - posted.at > _REMEMBERED_SECONDS:
             return None
         self._posted.move_to_end(key)
         return posted
 
-    def _remember(self, key: _Key, posted: _Posted) -> None:
+    def _remember(self, key: Key, posted: _Posted) -> None:
         self._posted[key] = posted
         self._posted.move_to_end(key)
-        if len(self._posted) > _MAX_REMEMBERED:
+        too_old = posted.at - _REMEMBERED_SECONDS
+        while len(self._posted) > _MAX_REMEMBERED or next(iter(self._posted.values())).at < too_old:
             self._posted.popitem(last=False)
 
-    def _new_name(self, key: _Key) -> str:
-        """As client-go: the object's name and a time; ours only grows, so that no two events share a name."""
+    def _forget_gone(self) -> None:
+        """Nothing is due: what was said about the objects that have gone is posted."""
+        with self._lock:
+            gone, self._gone = self._gone, set()
+        if gone:
+            self._posted = OrderedDict((key, posted) for key, posted in self._posted.items() if key.uid not in gone)
+
+    def _new_name(self, key: Key) -> str:
+        """The time in it only grows, so that no two events share a name."""
         nanoseconds = int(self._clock.now().timestamp() * 10**6) * 10**3
         self._last_name_nanoseconds = max(self._last_name_nanoseconds + 1, nanoseconds)
-        suffix = f".{self._last_name_nanoseconds:x}"
-        return key.name[: _MAX_NAME_CHARACTERS - len(suffix)].rstrip(".-") + suffix
-
-    def _body(self, key: _Key, posted: _Posted, waiting: _Waiting) -> Object:
-        regarding = {
-            "apiVersion": key.api_version,
-            "kind": key.kind,
-            "namespace": key.namespace,
-            "name": key.name,
-            "uid": key.uid,
-        }
-        return {
-            "apiVersion": "v1",
-            "kind": "Event",
-            "metadata": {"name": posted.name, "namespace": key.namespace or _CLUSTER_NAMESPACE},
-            "involvedObject": {field: value for field, value in regarding.items() if value},
-            "type": key.type,
-            "reason": key.reason,
-            "message": key.message,
-            "source": {"component": self._component, "host": self._host},
-            "reportingComponent": self._component,
-            "reportingInstance": self._host,
-            "firstTimestamp": _format(waiting.first),
-            "lastTimestamp": _format(waiting.last),
-            "count": waiting.count,
-        }
-
-
-def _key(regarding: Mapping[str, Any], type: str, reason: str, message: str) -> _Key:
-    metadata = regarding.get("metadata") or {}
-    return _Key(
-        api_version=str(regarding.get("apiVersion") or "v1"),
-        kind=str(regarding.get("kind") or "Pod"),  # Items of a list come without their kind.
-        namespace=str(metadata.get("namespace") or ""),
-        name=str(metadata.get("name") or ""),
-        uid=str(metadata.get("uid") or ""),
-        type=type,
-        reason=reason[:_MAX_REASON_CHARACTERS],
-        message=_clipped(message),
-    )
-
-
-def _clipped(message: str) -> str:
-    """At most as many bytes as the API takes, with a sign that something is missing."""
-    encoded = message.encode("utf-8", errors="replace")
-    if len(encoded) <= _MAX_MESSAGE_BYTES:
-        return encoded.decode()
-    return encoded[: _MAX_MESSAGE_BYTES - len("…".encode())].decode(errors="ignore") + "…"
-
-
-def _format(moment: datetime.datetime) -> str:
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+        return event_shapes.name_of(key, self._last_name_nanoseconds)

@@ -176,8 +176,9 @@ class LeaderElector:
             self._lead_from(self._clock.monotonic(), lambda: self._patch(record, self._renewal()))
         elif self._has_led:
             return self._lose(f"{record.holder or 'nobody'} holds the lease now")
-        elif record.holder and self._clock.monotonic() < self._observed_at + record.duration_seconds:
-            return self._pause()
+        elif record.holder and (left := self._observed_at + record.duration_seconds - self._clock.monotonic()) > 0.0:
+            # As soon as it runs out: of several who come then, one wins.
+            return min(self._pause(), left)
         else:
             self._lead_from(self._clock.monotonic(), lambda: self._patch(record, self._takeover(record.transitions)))
         return RETRY_PERIOD_SECONDS

@@ -2,7 +2,8 @@
 at once.
 
 Engaged when more than 10 *and* more than half of our workloads vanish between two complete lists, or as many orphans
-are found at once; releases itself after 10 minutes, so a true mass event is only delayed. Thread-safe.
+are found at once; releases itself after 10 minutes, so a true mass event is only delayed. What joins within a minute
+belongs to the same event; what comes later in the hold is judged by itself when it is over. Thread-safe.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from virtual_kubelet_salad.runtime.clock import Clock
 log = logging.getLogger(__name__)
 
 HOLD_SECONDS = 600.0
+ONE_EVENT_SECONDS = 60.0
 FEWEST = 10
 SHARE = 0.5
 
@@ -38,7 +40,8 @@ class Brake:
         with self._lock:
             now = self._clock.monotonic()
             if now < self._engaged_until:
-                self._names |= names
+                if now <= self._engaged_until - HOLD_SECONDS + ONE_EVENT_SECONDS:
+                    self._names |= names
                 return False
             if self._names:
                 self._released_for, self._names = self._released_for | self._names, frozenset()

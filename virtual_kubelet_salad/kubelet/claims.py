@@ -30,6 +30,8 @@ class Claim:
     is_doubtful: bool = False
     """The annotations are missing, edited, or older than what the cloud shows: any attempt up to `attempt` may exist.
     """
+    written_name: str = ""
+    """The name in a claim in doubt; empty when it holds none."""
 
 
 class Claims:
@@ -56,20 +58,28 @@ class Claims:
             return Claim(True, attempt, name, is_doubtful=True)
         if located is None:
             return Claim(True, attempt, name, is_elsewhere=True)
-        return Claim(True, attempt, name, is_doubtful=written != attempt or located != name)
+        is_doubtful = written != attempt or located != name
+        return Claim(True, attempt, name, is_doubtful=is_doubtful, written_name=located if is_doubtful else "")
 
     def latest_names(self, pod: Pod, most: int) -> tuple[str, ...]:
         """The computed names of the latest attempts that may have run, newest last; also of a pod that was let go,
         whose annotations tell its last attempt. Empty: it never had a workload here.
         """
-        identity = self._provider.identity
-        annotations = pods.annotations_of(pod)
-        seen = self._provider.newest_attempt(pods.uid(pod))
-        written = _parse_attempt(annotations.get(identity.attempt_annotation))
-        if written is None and seen is None and identity.finalizer not in (pods.metadata(pod).get("finalizers") or []):
+        newest = self.newest_attempt(pod)
+        if newest is None:
             return ()
-        newest = max(written or 0, seen or 0)
         return tuple(self.name(pod, attempt) for attempt in range(max(0, newest - most + 1), newest + 1))
+
+    def newest_attempt(self, pod: Pod) -> int | None:
+        """The latest attempt that anything tells of, the annotations of a pod without our finalizer too; None: there
+        was none.
+        """
+        identity = self._provider.identity
+        seen = self._provider.newest_attempt(pods.uid(pod))
+        written = _parse_attempt(pods.annotations_of(pod).get(identity.attempt_annotation))
+        if written is None and seen is None and identity.finalizer not in (pods.metadata(pod).get("finalizers") or []):
+            return None
+        return max(written or 0, seen or 0)
 
     def lies_here(self, pod: Pod) -> bool | None:
         """Whether its claim names the place that we serve; None when it holds none, or one that names no place."""
@@ -103,6 +113,15 @@ class Claims:
             pods.uid(pod),
             attempt,
         )
+
+    def is_of_another_daemon(self, name: str, owner: Owner | bool, pod: Pod) -> bool:
+        """Whether the workload of that name was made for this very pod under another cluster id or node name: then none
+        that we compute is right.
+        """
+        if not isinstance(owner, Owner) or owner.uid != pods.uid(pod):
+            return False
+        is_made_as_told = name == self._provider.workload_name(owner.cluster_id, owner.pod, owner.uid, owner.attempt)
+        return is_made_as_told and (owner.cluster_id, owner.node) != (self._cluster_id, self._node_name)
 
     def metadata_patch(self, pod: Pod, attempt: int) -> dict[str, Any]:
         """Metadata that claims an attempt; strategic merge adds the finalizer to those of others."""

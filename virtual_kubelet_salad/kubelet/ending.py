@@ -19,6 +19,8 @@ DELETE_AGAIN_SECONDS = 30.0
 REMOVE_AGAIN_SECONDS = 30.0
 # Between two questions whether it is gone.
 ASK_AGAIN_SECONDS = 10.0
+# Whoever waits for the next list is woken by it, mostly.
+NEWER_LIST_SECONDS = 2.0
 
 
 class Ending:
@@ -26,6 +28,13 @@ class Ending:
 
     def __init__(self, services: Services) -> None:
         self._on = services
+
+    def overdue(self, pod: Pod) -> Result:
+        """The pod has been active for longer than it may."""
+        text = "Pod was active on the node longer than the specified deadline"
+        exit_code = status.EXIT_CODE_UNKNOWN if pods.has_started(pod) else None
+        wanted = self._on.statuses.failed(pod, self._on.clock.now(), "DeadlineExceeded", text, exit_code=exit_code)
+        return self._on.write(pod, wanted, "deadline exceeded", Notice("Normal", "DeadlineExceeded", text))
 
     def wind_up(self, pod: Pod, names: list[str], memory: Memory) -> Result:
         """The pod is finished or being deleted: its workload goes, is confirmed gone, and only then the pod is let
@@ -36,6 +45,10 @@ class Ending:
         for name in names:
             if memory.seconds_until_absent(name, self._on.create_settle_seconds) > 0.0:
                 return self._clear_or_say_why_not(pod, name, memory)
+        for name in names:
+            doubt = self._doubt(name, memory)
+            if doubt is not None:
+                return doubt
         if not pods.is_terminating(pod):
             return self._release(pod, "finished", memory)
         ended = self._on.statuses.ended(pod, self._on.clock.now())
@@ -47,16 +60,37 @@ class Ending:
             return self.remove(pod, memory)
         return self._release(pod, "deleted", memory)
 
+    def _doubt(self, name: str, memory: Memory) -> Result | None:
+        """What is still to be done before an absence counts: a list must lie between its first answer and its last. A
+        cloud that has lost its way, or refuses us, says of everything that it does not exist, and lists nothing.
+        """
+        first, latest = memory.absences[name]
+        if memory.proven.get(name) == first:
+            return None
+        snapshot = self._on.provider.snapshot()
+        if snapshot is None or snapshot.taken_at <= first:
+            return Result("waiting", f"{name} is gone, but no list is newer than that", NEWER_LIST_SECONDS)
+        if snapshot.taken_at >= latest and self._on.provider.exists(name, confirms=True) is not False:
+            memory.absences.pop(name)
+            return Result("waiting", f"{name} is there after all", AT_ONCE)
+        memory.proven[name] = first
+        return None
+
     def _clear_or_say_why_not(self, pod: Pod, name: str, memory: Memory) -> Result:
         """A pod that stays Terminating because the cloud cannot be asked says so; a want of budget is no news."""
+        is_first = name not in memory.deleted_at
         try:
-            return self._clear(name, memory)
+            cleared = self._clear(name, memory)
         except CouldNotAsk as error:
             if not isinstance(error, NoBudget):
                 noun = self._on.provider.identity.workload_noun
                 text = f"the pod waits until its {noun} is confirmed gone; not possible now: {error}"
                 self._on.tell(pod, Notice("Warning", "DeletionWaits", text))
             raise
+        runs = "running" in (pods.container_status(pod).get("state") or {})
+        if is_first and runs and pods.is_terminating(pod):
+            self._on.tell(pod, Notice("Normal", "Killing", f"Stopping container {pods.container(pod).get('name', '')}"))
+        return cleared
 
     def _clear(self, name: str, memory: Memory) -> Result:
         """Deletes a workload of our own, or asks whether it is gone."""
@@ -81,7 +115,8 @@ class Ending:
         try:
             self._on.provider.delete(name)
         except NotFound:
-            memory.deleted_at[name] = now
+            # Should it turn up after all, its delete need not wait.
+            memory.deleted_at[name] = now - DELETE_AGAIN_SECONDS
             memory.missed(name, now)
             return Result("deleted", f"{name} is gone", self._until_absent(name, memory))
         memory.deleted_at[name] = now
@@ -105,8 +140,8 @@ class Ending:
     def _release(self, pod: Pod, why: str, memory: Memory) -> Result:
         """The last thing done for a pod: without our finalizer its object may disappear."""
         self._on.patch(pod, {"metadata": self._on.claims.release_patch()})
-        for attempt in range(memory.attempt + 1):
-            self._on.provider.forget(self._on.claims.name(pod, attempt))
+        # Also when the object stays, for others' finalizers or as a finished pod.
+        self._on.forget(memory.names)
         return Result("released", why)
 
     def _holds(self, pod: Pod) -> bool:

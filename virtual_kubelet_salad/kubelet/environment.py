@@ -21,7 +21,7 @@ from typing import Any
 
 from virtual_kubelet_salad.errors import Blocked, Forbidden, NotFound, Refused
 from virtual_kubelet_salad.kubelet import downward, pods
-from virtual_kubelet_salad.kubelet.provider import SOURCE_RETRY_SECONDS, Notice, Pod
+from virtual_kubelet_salad.kubelet.provider import SOURCE_RETRY_SECONDS, SOURCE_THEN, Notice, Pod
 from virtual_kubelet_salad.runtime.expansion import expand
 
 # Shown as the waiting reason, as the kubelet does.
@@ -45,7 +45,7 @@ class SourcesMissing(Blocked):
     """Mandatory Secrets, ConfigMaps or keys are missing; `notices` names each of them."""
 
     def __init__(self, message: str, notices: tuple[Notice, ...]) -> None:
-        super().__init__(CONFIG_ERROR, message, retry_after=SOURCE_RETRY_SECONDS)
+        super().__init__(CONFIG_ERROR, message, retry_after=SOURCE_RETRY_SECONDS, then=SOURCE_THEN)
         self.notices = notices
 
 

@@ -6,7 +6,7 @@ import dataclasses
 from typing import Any
 
 from virtual_kubelet_salad.errors import Blocked, NotFound, Refused
-from virtual_kubelet_salad.kubelet import claims, pods, status
+from virtual_kubelet_salad.kubelet import claims, pods, status, telling
 from virtual_kubelet_salad.kubelet.claims import Claim
 from virtual_kubelet_salad.kubelet.ending import Ending
 from virtual_kubelet_salad.kubelet.memory import Memory
@@ -21,6 +21,7 @@ STOPPED_RETRY_SECONDS = (300.0, 300.0, 600.0, 1200.0, 3600.0)
 STOPPED_FAILS_SECONDS = (600.0,)
 # One that the cloud has stopped: the provider lets one start through for all of them together.
 STOPPED_BY_CLOUD_RETRY_SECONDS = (300.0,)
+START_FOR_ALL = "one start is tried every 5 minutes for all pods together"
 # Start was asked for a workload that had never run; the state follows within a poll or two.
 START_CONFIRM_SECONDS = (0.0, 15.0, 30.0, 60.0, 300.0, 600.0)
 UPDATE_RETRY_SECONDS = (0.0, 15.0, 30.0, 60.0, 300.0, 600.0)
@@ -40,15 +41,10 @@ class Following:
             return self._starting.name_taken(pod, claim, memory)
         memory.saw()
         self._tell_of_ignored_annotations(pod, memory)
+        if pods.is_overdue(pod, self._on.clock.now()) and not self._ends_by_itself(pod, workload):
+            return self._ending.overdue(pod)
         if workload.state is State.FAILED or pods.is_image_failed(pod):
             return self._give_up_attempt(pod, claim, workload, memory)
-        deadline = self._seconds_to_deadline(pod)
-        if deadline is not None and deadline <= 0.0:
-            text = "Pod was active on the node longer than the specified deadline"
-            wanted = self._on.statuses.failed(
-                pod, self._on.clock.now(), "DeadlineExceeded", text, exit_code=status.EXIT_CODE_UNKNOWN
-            )
-            return self._on.write(pod, wanted, "deadline exceeded", Notice("Normal", "DeadlineExceeded", text))
         if workload.state is State.STOPPED:
             return self._restart_stopped(pod, claim, workload, memory)
         if workload.run is not None:
@@ -58,8 +54,11 @@ class Following:
             return self._write_following(pod, wanted, workload)
         if workload.owner is not None and workload.owner.image_hash != claims.image_hash(pod):
             return self._update(pod, claim, memory)
-        times = [seconds for seconds in (workload.look_again_after, deadline) if seconds is not None]
-        return Result("settled", workload.reason or workload.state.value, min(times, default=None))
+        return Result("settled", workload.reason or workload.state.value, workload.look_again_after)
+
+    def _ends_by_itself(self, pod: Pod, workload: Workload) -> bool:
+        """Whether its last run is known to be over: then it tells how the pod ended, however late that is heard."""
+        return self._on.statuses.following(pod, self._on.clock.now(), workload)["phase"] in ("Succeeded", "Failed")
 
     def _tell_of_ignored_annotations(self, pod: Pod, memory: Memory) -> None:
         """What was decided when the workload was created cannot be edited afterwards; an edit while the daemon was down
@@ -76,12 +75,17 @@ class Following:
             self._on.tell(pod, Notice("Warning", "AnnotationIgnored", text))
 
     def _write_following(self, pod: Pod, wanted: dict[str, Any], workload: Workload) -> Result:
-        for notice in _changes(pod, workload, self._on.provider.identity.address_annotation):
-            self._on.tell(pod, notice)
         patch: dict[str, Any] = {"status": wanted}
         if workload.annotations:
             patch["metadata"] = {"annotations": dict(workload.annotations)}
         self._on.patch(pod, patch)
+        final = self._on.statuses.final_ending(pod, workload)
+        if final is not None:
+            # What the cloud ran after the last run of the pod is none of it.
+            own = workload.endings[: workload.endings.index(final) + 1]
+            workload = dataclasses.replace(workload, endings=own, run=None)
+        for notice in telling.changes(pod, workload, self._on.provider.identity):
+            self._on.tell(pod, notice)
         return Result("status_written", f"{wanted['phase']} {workload.reason}".strip(), AT_ONCE)
 
     def _annotations_differ(self, pod: Pod, workload: Workload) -> bool:
@@ -91,12 +95,9 @@ class Following:
         """The image failed: say so, delete the attempt; the next one follows when it is confirmed gone."""
         if not pods.is_image_failed(pod):
             wanted = self._on.statuses.waiting(pod, self._on.clock.now(), "ErrImagePull", workload.message)
-            return self._on.write(
-                pod,
-                wanted,
-                "image failed",
-                Notice("Warning", "Failed", workload.message or "the image could not be prepared"),
-            )
+            why = workload.message or "the image could not be prepared"
+            text = f'Failed to pull image "{pods.container(pod).get("image", "")}": {why}'
+            return self._on.write(pod, wanted, "image failed", Notice("Warning", "Failed", text))
         return self._ending.delete(claim.name, memory)
 
     def _restart_stopped(self, pod: Pod, claim: Claim, workload: Workload, memory: Memory) -> Result:
@@ -124,10 +125,7 @@ class Following:
         if wait > 0.0:
             if starts_now:
                 return Result("waiting", "started; waiting for the cloud", wait)
-            reason = workload.reason or "Stopped"
-            wanted = self._on.statuses.waiting(pod, self._on.clock.now(), reason, workload.message)
-            written = self._on.write(pod, wanted, "stopped", Notice("Warning", reason, workload.message))
-            return dataclasses.replace(written, after=wait)
+            return dataclasses.replace(self._show_stop(pod, workload, memory, delays), after=wait)
         if delays is STOPPED_FAILS_SECONDS:
             noun = self._on.provider.identity.workload_noun
             text = f"the {noun} was stopped, not by this node, and its restart policy allows no new start"
@@ -140,11 +138,36 @@ class Following:
             self._on.provider.start(claim.name)
         except Blocked as obstacle:
             memory.recovery = recovery
-            return self._starting.show_obstacle(pod, obstacle, memory.not_before - now)
+            memory.refused_start = obstacle.reason
+            if obstacle.retry_after is not None and obstacle.reason == pods.waiting_reason(pod):
+                return Result("blocked", obstacle.reason, memory.not_before - now)
+            then = f"next try at {pods.format_time(memory.time_of_next_try(self._on.clock))} at the latest"
+            if obstacle.reason == self._on.provider.identity.stopped_by_cloud_reason:
+                then = START_FOR_ALL
+            return self._starting.show_obstacle(pod, obstacle, memory.not_before - now, then, is_tried=True)
         except NotFound:
             return Result("waiting", "vanished before its start", AT_ONCE)
         memory.recovery = recovery
+        memory.refused_start = ""
         return Result("started", f"{claim.name} started", memory.not_before - now)
+
+    def _show_stop(self, pod: Pod, workload: Workload, memory: Memory, delays: tuple[float, ...]) -> Result:
+        """Says on the pod that it stands still, and what happens next; an Event when that is new. Why a start has been
+        refused says more.
+        """
+        if memory.refused_start and memory.refused_start == pods.waiting_reason(pod):
+            return Result("blocked", memory.refused_start)
+        reason = workload.reason or "Stopped"
+        moment = pods.format_time(memory.time_of_next_try(self._on.clock))
+        if delays is STOPPED_FAILS_SECONDS:
+            then = f"the pod fails at {moment} unless it is started before"
+        elif delays is STOPPED_BY_CLOUD_RETRY_SECONDS:
+            then = START_FOR_ALL
+        else:
+            then = f"started again at {moment}"
+        wanted = self._on.statuses.waiting(pod, self._on.clock.now(), reason, workload.message, then)
+        notices = [Notice("Warning", reason, workload.message)] if pods.waiting_reason(pod) != reason else []
+        return self._on.write(pod, wanted, "stopped", *notices)
 
     def _update(self, pod: Pod, claim: Claim, memory: Memory) -> Result:
         """The image was changed in place: the one change that Kubernetes allows and the cloud can take."""
@@ -163,38 +186,3 @@ class Following:
             return Result("waiting", "vanished before its update", AT_ONCE)
         self._on.tell(pod, Notice("Normal", "Updated", "the container is replaced by one with the new image"))
         return Result("updated", f"{claim.name} has the new image", AT_ONCE)
-
-    def _seconds_to_deadline(self, pod: Pod) -> float | None:
-        seconds = (pod.get("spec") or {}).get("activeDeadlineSeconds")
-        started = pods.parse_time(pods.status(pod).get("startTime"))
-        if seconds is None or started is None:
-            return None
-        return float(seconds) - (self._on.clock.now() - started).total_seconds()
-
-
-def _changes(pod: Pod, workload: Workload, address_annotation: str) -> list[Notice]:
-    """What has happened since the status was last written that an author wants to read."""
-    notices = list(workload.notices)
-    for ending in workload.endings:
-        if ending.is_interruption:
-            notices.append(Notice("Warning", "Interrupted", ending.message or "the machine went away"))
-        else:
-            kind = "Normal" if ending.exit_code == 0 else "Warning"
-            notices.append(
-                Notice(kind, "Exited", f"the container exited with code {ending.exit_code} ({ending.reason})")
-            )
-    remembered = pods.remembered_run(pod)
-    if workload.run is not None and (remembered is None or remembered.container_id != workload.run.container_id):
-        notices.append(
-            Notice(
-                "Normal",
-                "Started",
-                f"container {pods.container(pod).get('name', '')} started as {workload.run.container_id}",
-            )
-        )
-    address = workload.annotations.get(address_annotation)
-    if address and address != pods.annotations_of(pod).get(address_annotation):
-        notices.append(Notice("Normal", "AddressAssigned", f"the gateway's host name is {address}"))
-    if workload.reason == "StartError" and pods.waiting_reason(pod) != "StartError":
-        notices.append(Notice("Warning", "StartError", workload.message))
-    return notices

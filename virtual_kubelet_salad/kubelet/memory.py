@@ -7,7 +7,11 @@ An entry lives as long as the pod and is touched only by the worker that holds t
 from __future__ import annotations
 
 import dataclasses
+import datetime
 from collections.abc import Mapping
+
+from virtual_kubelet_salad.kubelet.provider import Owner
+from virtual_kubelet_salad.runtime.clock import Clock
 
 # Two answers of "not found" are believed only this far apart: a list or a GET can be stale for some seconds after a
 # write.
@@ -28,6 +32,8 @@ class Memory:
     """Monotonic; a Secret read that began earlier does not serve this pod."""
     attempt: int = 0
     """The greatest attempt known."""
+    names: set[str] = dataclasses.field(default_factory=set)
+    """Every workload that the provider was asked about for this pod; it is told to forget them in the end."""
     may_create: bool = False
     """We hold the claim of `attempt` and know that no create of it can have been applied."""
     claiming: int | None = None
@@ -40,16 +46,24 @@ class Memory:
     """The cloud refuses the name though nothing bears it."""
     absences: dict[str, tuple[float, float]] = dataclasses.field(default_factory=dict)
     """Name -> first and latest time (monotonic) of an unbroken row of "not found"."""
+    proven: dict[str, float] = dataclasses.field(default_factory=dict)
+    """Name -> begin of the row of "not found" of which nothing is in doubt any more."""
+    written: tuple[str, float, Owner | bool] | None = None
+    """A name in the pod's claim that is not computed, and the latest answer about it: when (monotonic), and which."""
     deleted_at: dict[str, float] = dataclasses.field(default_factory=dict)
     """Name -> when the cloud last accepted its delete."""
     not_before: float = 0.0
     """Monotonic: the next attempt, start or update waits until then."""
     tries: int = 0
     """How often the thing that waits for `not_before` was tried, for its backoff."""
+    next_try: tuple[float, datetime.datetime] | None = None
+    """`not_before` and what the clock on the wall shows then, so that a text with that time stays as it is."""
     waits_for: str = ""
     """What `not_before` is about; a new subject starts a new backoff."""
     recovery: object = None
     """The latest recovery of the cloud when it last refused this pod a create or a start, or took its start."""
+    refused_start: str = ""
+    """Why the cloud refused the last start, in one word; empty: it took it."""
     settled_annotations: Mapping[str, str] | None = None
     """Those that cannot be changed any more, as they were when the workload of `attempt` was first seen."""
     made_of: tuple[str, ...] = ()
@@ -102,6 +116,13 @@ class Memory:
         if self.waits_for != subject:
             self.waits_for, self.tries, self.not_before = subject, 0, now + delays[0]
         return _rounded(self.not_before - now)
+
+    def time_of_next_try(self, clock: Clock) -> datetime.datetime:
+        """`not_before` by the clock on the wall; the same answer until it is another try."""
+        if self.next_try is None or self.next_try[0] != self.not_before:
+            wait = datetime.timedelta(seconds=self.not_before - clock.monotonic())
+            self.next_try = (self.not_before, clock.now() + wait)
+        return self.next_try[1]
 
     def runs(self, now: float) -> None:
         """Its container was seen running."""

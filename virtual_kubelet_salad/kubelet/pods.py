@@ -18,6 +18,8 @@ REASONS_OF_A_SEEN_WORKLOAD = frozenset(
     {"ImagePreparing", "Allocating", "Downloading", "Reallocating", "StartError", "Stopped", "Restarting"}
 )
 REASONS_OF_A_FAILED_IMAGE = frozenset({"ErrImagePull", "ImagePullBackOff"})
+# What a container runtime reports for a container that it could not start.
+EXIT_CODE_NEVER_RAN = 128
 
 
 def metadata(pod: Pod) -> Mapping[str, Any]:
@@ -98,6 +100,21 @@ def is_finished(pod: Pod) -> bool:
     return phase(pod) in ("Succeeded", "Failed")
 
 
+def seconds_to_deadline(pod: Pod, now: datetime.datetime) -> float | None:
+    """How much is left of `activeDeadlineSeconds`; None when it has none, has not begun, or is over."""
+    seconds = (pod.get("spec") or {}).get("activeDeadlineSeconds")
+    started = parse_time(status(pod).get("startTime"))
+    if seconds is None or started is None or is_terminating(pod) or is_finished(pod):
+        return None
+    return float(seconds) - (now - started).total_seconds()
+
+
+def is_overdue(pod: Pod, now: datetime.datetime) -> bool:
+    """Whether it has been active for longer than its `activeDeadlineSeconds`."""
+    seconds = seconds_to_deadline(pod, now)
+    return seconds is not None and seconds <= 0.0
+
+
 def has_started(pod: Pod) -> bool:
     """Whether its status shows that the container has run, here or elsewhere."""
     current = container_status(pod)
@@ -107,16 +124,42 @@ def has_started(pod: Pod) -> bool:
         or current.get("containerID")
         or current.get("restartCount")
         or "running" in state
-        or "terminated" in state
+        or _has_ended(state)
     )
 
 
 def was_seen(pod: Pod) -> bool:
-    """Whether its container's state could only be written after the workload of the present attempt had been seen:
-    every claim writes the state anew.
+    """Whether its container's status could only be written after the workload of the present attempt had been seen:
+    every claim writes the state anew, and takes the container's id away.
     """
-    state = container_status(pod).get("state") or {}
-    return "running" in state or "terminated" in state or waiting_reason(pod) in REASONS_OF_A_SEEN_WORKLOAD
+    current = container_status(pod)
+    state = current.get("state") or {}
+    return (
+        "running" in state
+        or _has_ended(state)
+        or bool(current.get("containerID"))
+        or waiting_reason(pod) in REASONS_OF_A_SEEN_WORKLOAD
+    )
+
+
+def never_run(reason: str, message: str, now: datetime.datetime) -> dict[str, Any]:
+    """The terminated state of a container that was refused: whoever waits for its begin or its end need not go on."""
+    moment = format_time(now)
+    return {
+        "exitCode": EXIT_CODE_NEVER_RAN,
+        "reason": reason,
+        "message": message,
+        "startedAt": moment,
+        "finishedAt": moment,
+    }
+
+
+def _has_ended(state: Mapping[str, Any]) -> bool:
+    """Whether there was a run, and it is over."""
+    terminated = state.get("terminated")
+    if terminated is None:
+        return False
+    return bool(terminated.get("containerID")) or terminated.get("exitCode") != EXIT_CODE_NEVER_RAN
 
 
 def remembered_run(pod: Pod) -> RunReference | None:

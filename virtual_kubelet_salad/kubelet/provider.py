@@ -27,13 +27,14 @@ Pod = Mapping[str, Any]
 # A pod that waits for a Secret or ConfigMap (to appear, or to be mended) is planned again this often: it sees it within
 # 15 s, and what is left is for the read and the create.
 SOURCE_RETRY_SECONDS = 10.0
+SOURCE_THEN = "looked for again every 10 s"
 
 
 class UnfitSource(Blocked):
     """A Secret or ConfigMap that the pod names is missing, or is no use as it is; it is read again soon."""
 
     def __init__(self, reason: str, message: str) -> None:
-        super().__init__(reason, message, retry_after=SOURCE_RETRY_SECONDS)
+        super().__init__(reason, message, retry_after=SOURCE_RETRY_SECONDS, then=SOURCE_THEN)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -66,6 +67,8 @@ class Identity:
     """
     address_annotation: str
     """Where a workload writes back the host name under which it is reached from outside."""
+    machine_annotation: str
+    """Where a workload writes back the machine that it was given."""
     settled_annotations: frozenset[str] = frozenset()
     """Those of a pod's author that count only when a workload is created."""
 
@@ -169,6 +172,19 @@ class Ending:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
+class Machine:
+    """The machine that a workload was given."""
+
+    title: str
+    """For people: "machine 5f0c1b7a with RTX 3090 (24 GB)"."""
+    has_image: bool = False
+    """The download is over: the container is being created, or runs."""
+    download: datetime.timedelta | None = None
+    """How long the download took, or took at most, where this process has seen it."""
+    is_download_exact: bool = True
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Workload:
     """What the cloud says about one workload, relative to the run the pod's status remembers."""
 
@@ -178,6 +194,13 @@ class Workload:
     reason: str = ""
     """One CamelCase word: why it waits, stopped or failed."""
     message: str = ""
+    """In a sentence; for what waits also what comes next."""
+    since: datetime.datetime | None = None
+    """Since when that has been so, as the cloud tells it; None: it does not."""
+    machine: Machine | None = None
+    """None: it has none, or the cloud has not told of it yet."""
+    is_vague: bool = False
+    """The reason is the least that can be said; a finer one that was told before may still be true."""
     run: Run | None = None
     is_running: bool = False
     """The cloud counts it as running, though the run itself may not have been read yet (`run` is None then)."""

@@ -61,6 +61,12 @@ class LogStream(Protocol):
         """The container writes no more: once what is still on its way has come in, `read` answers None."""
         ...
 
+    def abandon(self) -> None:
+        """Nobody waits for the present `read` any more. Called by another thread than the reader's, again and again: a
+        call to the cloud that hangs ends (`read` raises `CouldNotAsk`), and no other is begun.
+        """
+        ...
+
     def close(self) -> None:
         """Nobody reads any more. May be called again."""
         ...

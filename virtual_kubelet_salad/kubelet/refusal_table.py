@@ -169,7 +169,8 @@ SECTIONS: tuple[tuple[str, tuple[Row, ...]], ...] = (
             Row(f"{_CONTAINER}.tty", _R, "there is no terminal", "tty", (False,)),
             Row(OTHER_CONTAINERS, _R, f"a pod can have only one container here; {_INJECTORS}", "sidecars"),
             Row("spec.initContainers", _R, f"a pod can have only one container here; {_INJECTORS}", "initContainers"),
-            Row("spec.ephemeralContainers", _R, "a pod can have only one container here", "ephemeralContainers"),
+            Row("spec.ephemeralContainers", _T, "`kubectl debug` adds them to a pod that is there already: none runs, "
+                "its status and an Event say so, and the pod goes on"),
         ),
     ),
     (

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from virtual_kubelet_salad.kube.cache import PodCache
 from virtual_kubelet_salad.kube.client import ApiServer
-from virtual_kubelet_salad.kubelet import pods, status
+from virtual_kubelet_salad.kubelet import ephemeral, pods, status
 from virtual_kubelet_salad.kubelet.claims import Claims
 from virtual_kubelet_salad.kubelet.placement import Placement
 from virtual_kubelet_salad.kubelet.planning import Planner
@@ -22,6 +22,8 @@ class Recorder(Protocol):
     """Turns notices into Kubernetes Events, without waiting."""
 
     def event(self, regarding: Mapping[str, Any], type: str, reason: str, message: str) -> None: ...
+
+    def forget(self, uid: str) -> None: ...
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -60,6 +62,15 @@ class Services:
         guarded = {**patch, "metadata": {**patch.get("metadata", {}), "resourceVersion": version}}
         written = self.api.patch_pod_status(pods.namespace(pod), pods.name(pod), pods.uid(pod), guarded)
         self.cache.note_written(written)
+        if "status" in patch:
+            for notice in ephemeral.news(pod):
+                self.tell(pod, notice)
+
+    def forget(self, names: set[str]) -> None:
+        """Nobody asks about these workloads any more."""
+        for name in names:
+            self.provider.forget(name)
+        names.clear()
 
     def tell(self, pod: Pod, notice: Notice) -> None:
         self.recorder.event(pod, notice.type, notice.reason, notice.message)

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 
-from virtual_kubelet_salad.errors import Blocked, Conflict, CouldNotAsk, Refused
-from virtual_kubelet_salad.kubelet import pods, status
+from virtual_kubelet_salad.errors import Blocked, Conflict, CouldNotAsk, NoBudget, NotLeader, Refused
+from virtual_kubelet_salad.kubelet import pods, prospect, status
 from virtual_kubelet_salad.kubelet.claims import Claim
 from virtual_kubelet_salad.kubelet.environment import SourcesMissing
 from virtual_kubelet_salad.kubelet.memory import Memory
@@ -29,6 +29,8 @@ BRAKE_RETRY_SECONDS = 15.0
 NEWER_LIST_SECONDS = 2.0
 # A daemon that serves the wrong place is mended by a restart with the right one.
 MISPLACED_SECONDS = 60.0
+# Until then what fails may be over with the next try.
+TROUBLE_IS_NEWS_SECONDS = 10.0
 # Between two questions whether a workload is really not there.
 ASK_AGAIN_SECONDS = 10.0
 NOT_RUN_HERE = Notice(
@@ -60,13 +62,7 @@ class Starting:
         if pods.is_owned_by(pod, "DaemonSet"):
             return self._report_daemonset_pod(pod)
         if pods.has_started(pod):
-            text = "its container was started by another kubelet; this node runs only what it started itself"
-            wanted = self._on.statuses.failed(
-                pod, self._on.clock.now(), "UnclaimedPod", text, exit_code=status.EXIT_CODE_UNKNOWN
-            )
-            return self._on.write(
-                pod, wanted, "not started by this node", Notice("Warning", "NotStartedByThisNode", text)
-            )
+            return self._restore_claim(pod, memory)
         if self._on.placement.is_elsewhere():
             return self._wait_for_place(pod)
         try:
@@ -76,24 +72,57 @@ class Starting:
             return self._refuse(pod, refusal)
         except Blocked as obstacle:
             return self._block(pod, obstacle, memory)
+        except CouldNotAsk as error:
+            self.tell_of_trouble(pod, error, memory)
+            raise
+        claimed = self._claim(pod, claim.attempt, memory)
         for notice in (*ignored, *plan.notices):
             self._on.tell(pod, notice)
-        return self._claim(pod, claim.attempt, memory)
+        return claimed
+
+    def _restore_claim(self, pod: Pod, memory: Memory) -> Result:
+        """It has run, so another kubelet has run it, or somebody has taken our finalizer away from it."""
+        if self._on.placement.is_elsewhere():
+            return Result("could_not_ask", "its workload may lie elsewhere", MISPLACED_SECONDS)
+        attempt = self._on.claims.newest_attempt(pod)
+        if attempt is not None:
+            name = self._on.claims.name(pod, attempt)
+            memory.names.add(name)
+            found = self._on.provider.exists(name)
+            if self._on.claims.is_own(found, pod, attempt):
+                self._on.patch(pod, {"metadata": self._on.claims.metadata_patch(pod, attempt)})
+                memory.attempt = attempt
+                memory.saw()
+                text = "the finalizer was taken away while its container runs; it is set again"
+                self._on.tell(pod, Notice("Warning", "ClaimRestored", text))
+                return Result("adopted", text, AT_ONCE)
+            if found is False:
+                memory.is_settled = True
+                memory.missed(name, self._on.clock.monotonic())
+                wait = memory.seconds_until_absent(name, self._on.create_settle_seconds)
+                if wait > 0.0:
+                    return Result("waiting", f"it has run, but {name} is not there; asking again", wait)
+        text = "its container was started by another kubelet; this node runs only what it started itself"
+        wanted = self._on.statuses.failed(
+            pod, self._on.clock.now(), "UnclaimedPod", text, exit_code=status.EXIT_CODE_UNKNOWN
+        )
+        return self._on.write(pod, wanted, "not started by this node", Notice("Warning", "NotStartedByThisNode", text))
 
     def _wait_for_place(self, pod: Pod) -> Result:
         """What is started in the wrong place would have to be cleared up there by hand."""
         provider = self._on.provider
         noun = provider.identity.workload_noun
         text = f"this node serves {provider.place}, and {noun}s of its pods lie elsewhere: nothing is started"
-        return self.show_obstacle(pod, Blocked(provider.identity.misplaced_reason, text), MISPLACED_SECONDS)
+        obstacle = Blocked(provider.identity.misplaced_reason, text, then="looked at again every minute")
+        return self.show_obstacle(pod, obstacle, MISPLACED_SECONDS)
 
     def _claim(self, pod: Pod, attempt: int, memory: Memory) -> Result:
         """Says on the pod that a workload may exist from now on. Only its success allows the create; an old view of
         the pod makes it fail.
         """
         memory.claiming = attempt
-        waiting = self._on.statuses.waiting(pod, self._on.clock.now(), "ContainerCreating")
-        self._on.patch(pod, {"metadata": self._on.claims.metadata_patch(pod, attempt), "status": waiting})
+        claimed = self._on.statuses.claimed(pod, self._on.clock.now())
+        self._on.patch(pod, {"metadata": self._on.claims.metadata_patch(pod, attempt), "status": claimed})
         memory.begin(attempt)
         return Result("claimed", f"attempt {attempt} claimed", AT_ONCE)
 
@@ -104,37 +133,48 @@ class Starting:
     def _refuse(self, pod: Pod, refusal: Refused) -> Result:
         """A pod that can never run: Failed, unless its owner would replace a failed pod without end."""
         notice = Notice("Warning", refusal.reason, str(refusal))
-        if pods.restart_policy(pod) == "Always" and not pods.is_owned_by(pod, "Job"):
-            return self._on.write(
-                pod,
-                self._on.statuses.waiting(pod, self._on.clock.now(), refusal.reason, str(refusal)),
-                "refused",
-                notice,
-                outcome="refused",
-            )
-        return self._on.write(
-            pod,
-            self._on.statuses.failed(pod, self._on.clock.now(), refusal.reason, str(refusal)),
-            "refused",
-            notice,
-            outcome="refused",
-        )
+        is_final = pods.restart_policy(pod) != "Always" or pods.is_owned_by(pod, "Job")
+        wanted = self._on.statuses.refused(pod, self._on.clock.now(), refusal.reason, str(refusal), is_final=is_final)
+        return self._on.write(pod, wanted, "refused", notice, outcome="refused")
 
     def _block(self, pod: Pod, obstacle: Blocked, memory: Memory) -> Result:
         """A pod that cannot start yet: Pending with the reason, looked at again."""
         if obstacle.retry_after is not None:
             return self.show_obstacle(pod, obstacle, obstacle.retry_after)
         now = self._on.clock.monotonic()
-        if memory.wait_for(f"blocked:{obstacle.reason}", now, BLOCKED_RETRY_SECONDS) == 0.0:
+        is_tried = memory.wait_for(f"blocked:{obstacle.reason}", now, BLOCKED_RETRY_SECONDS) == 0.0
+        if is_tried:
             memory.tried(now, BLOCKED_RETRY_SECONDS)
-        return self.show_obstacle(pod, obstacle, memory.not_before - now)
+        then = f"next try at {pods.format_time(memory.time_of_next_try(self._on.clock))} at the latest"
+        return self.show_obstacle(pod, obstacle, memory.not_before - now, then, is_tried=is_tried)
 
-    def show_obstacle(self, pod: Pod, obstacle: Blocked, delay: float) -> Result:
-        """Says on the pod what it waits for."""
-        notices = obstacle.notices if isinstance(obstacle, SourcesMissing) else ()
-        wanted = self._on.statuses.waiting(pod, self._on.clock.now(), obstacle.reason, str(obstacle))
-        self._on.write(pod, wanted, "blocked", *(notices or [Notice("Warning", obstacle.reason, str(obstacle))]))
+    def show_obstacle(
+        self, pod: Pod, obstacle: Blocked, delay: float, then: str = "", *, is_tried: bool = False
+    ) -> Result:
+        """Says on the pod what it waits for, and what happens next. It becomes an Event when it is another obstacle
+        than before, and after each try that it has brought to nothing.
+        """
+        text, before = str(obstacle), prospect.without(pods.status(pod).get("message") or "")
+        wanted = self._on.statuses.waiting(
+            pod, self._on.clock.now(), obstacle.reason, text, obstacle.then or then or "looked at again soon"
+        )
+        notices: tuple[Notice, ...] = ()
+        if is_tried or pods.waiting_reason(pod) != obstacle.reason or not text.startswith(before):
+            notices = (obstacle.notices if isinstance(obstacle, SourcesMissing) else ()) or (
+                Notice("Warning", obstacle.reason, text),
+            )
+        self._on.write(pod, wanted, "blocked", *notices)
         return Result("blocked", obstacle.reason, min(max(delay, 1.0), BLOCKED_RETRY_SECONDS[-1]))
+
+    def tell_of_trouble(self, pod: Pod, error: CouldNotAsk, memory: Memory) -> None:
+        """A pod that waits because somebody cannot be asked says so; a want of budget is no news, nor are a few
+        seconds.
+        """
+        seconds = self._on.clock.monotonic() - memory.first_seen
+        if seconds >= TROUBLE_IS_NEWS_SECONDS and not isinstance(error, (NoBudget, NotLeader)):
+            noun = self._on.provider.identity.workload_noun
+            text = f"the pod's {noun} cannot be created now, and is tried again: {error}"
+            self._on.tell(pod, Notice("Warning", "CreationWaits", text))
 
     def create(self, pod: Pod, claim: Claim, memory: Memory) -> Result:
         """Sends the create of an attempt that nobody can have sent before."""
@@ -171,6 +211,7 @@ class Starting:
         except CouldNotAsk as error:
             if not error.may_be_applied:
                 memory.may_create = memory.is_settled = True
+            self.tell_of_trouble(pod, error, memory)
             raise
         memory.saw()
         return Result("created", f"{claim.name} created", AT_ONCE)
@@ -248,10 +289,18 @@ class Starting:
         now = self._on.clock.monotonic()
         wait = memory.wait_for(f"{subject}:{claim.attempt}", now, delays[min(claim.attempt, len(delays) - 1) :][:1])
         if wait > 0.0:
-            if pods.is_image_failed(pod) and pods.waiting_reason(pod) != "ImagePullBackOff":
-                back_off = self._on.statuses.waiting(
-                    pod, self._on.clock.now(), "ImagePullBackOff", pods.status(pod).get("message") or ""
-                )
-                return dataclasses.replace(self._on.write(pod, back_off, "image back-off"), after=wait)
+            if subject == "image":
+                return dataclasses.replace(self._back_off(pod, memory), after=wait)
             return Result("waiting", f"attempt {claim.attempt + 1} follows", wait)
         return self._claim(pod, claim.attempt + 1, memory)
+
+    def _back_off(self, pod: Pod, memory: Memory) -> Result:
+        """A failed image: what was wrong with it, and when it is tried again."""
+        moment = pods.format_time(memory.time_of_next_try(self._on.clock))
+        text = prospect.without(pods.status(pod).get("message") or "")
+        then = f"next attempt at {moment} at the latest"
+        wanted = self._on.statuses.waiting(pod, self._on.clock.now(), "ImagePullBackOff", text, then)
+        image = pods.container(pod).get("image", "")
+        is_news = pods.waiting_reason(pod) != "ImagePullBackOff"
+        notices = [Notice("Normal", "BackOff", f'Back-off pulling image "{image}"')] if is_news else []
+        return self._on.write(pod, wanted, "image back-off", *notices, outcome="waiting")

@@ -13,7 +13,8 @@ import datetime
 from collections.abc import Mapping
 from typing import Any
 
-from virtual_kubelet_salad.kubelet import pods
+from virtual_kubelet_salad.kubelet import conditions, ephemeral, pods, prospect
+from virtual_kubelet_salad.kubelet.prospect import MESSAGE_LENGTH
 from virtual_kubelet_salad.kubelet.provider import Ending, Pod, Run, Workload
 
 # What a container runtime reports for a process that was killed, and what the kubelet uses when it lost track of a
@@ -21,8 +22,10 @@ from virtual_kubelet_salad.kubelet.provider import Ending, Pod, Run, Workload
 EXIT_CODE_UNKNOWN = 137
 REASON_UNKNOWN = "ContainerStatusUnknown"
 REASON_INTERRUPTED = "Interrupted"
-# pods/status.message and a container's waiting message have no limit of their own; a screen has.
-MESSAGE_LENGTH = 1_000
+# What a container waits for once there is a machine.
+_STAGES_OF_A_MACHINE = ("Downloading", "ContainerCreating")
+# API servers that do not keep it drop it from a status without a word.
+_MAY_BE_DROPPED = "observedGeneration"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -32,8 +35,14 @@ class Writer:
     host_ip: str
     interruption_annotation: str
 
-    def waiting(self, pod: Pod, now: datetime.datetime, reason: str, message: str = "") -> dict[str, Any]:
-        """The container waits: Pending before the first run, a waiting container in a Running pod afterwards."""
+    def waiting(
+        self, pod: Pod, now: datetime.datetime, reason: str, message: str = "", then: str = ""
+    ) -> dict[str, Any]:
+        """The container waits: Pending before the first run, a waiting container in a Running pod afterwards. The
+        message says since when as well if `then` tells what happens next.
+        """
+        if then:
+            message = prospect.of_wait(message, conditions.unready_since(pod, now), then)
         waiting = _without_empty({"reason": reason, "message": message[:MESSAGE_LENGTH]})
         container = self._container(pod, {"waiting": waiting})
         before = pods.container_status(pod)
@@ -41,19 +50,43 @@ class Writer:
             container["lastState"] = self._lost(pod, now, EXIT_CODE_UNKNOWN)
         return self._status(pod, now, "Pending", container, message=message)
 
+    def claimed(self, pod: Pod, now: datetime.datetime) -> dict[str, Any]:
+        """An attempt begins, of which nothing has run yet."""
+        wanted = self.waiting(pod, now, "ContainerCreating")
+        if pods.container_status(pod).get("containerID"):
+            wanted["containerStatuses"][0]["containerID"] = None
+        return wanted
+
     def failed(
         self, pod: Pod, now: datetime.datetime, reason: str, message: str, *, exit_code: int | None = None
     ) -> dict[str, Any]:
         """The pod has failed as a whole. With an exit code its container is shown as terminated with a status that
-        nobody knows.
+        nobody knows, without one as never run.
         """
         if exit_code is None:
-            container = self._container(
-                pod, (pods.container_status(pod).get("state") or {"waiting": {"reason": reason}})
-            )
+            state = pods.container_status(pod).get("state") or {}
+            if "running" not in state and "terminated" not in state:
+                state = {"terminated": pods.never_run(reason, message[:MESSAGE_LENGTH], now)}
+            container = self._container(pod, state)
         else:
             container = self._container(pod, self._lost(pod, now, exit_code))
         return self._status(pod, now, "Failed", container, reason=reason, message=message)
+
+    def refused(self, pod: Pod, now: datetime.datetime, reason: str, message: str, *, is_final: bool) -> dict[str, Any]:
+        """The pod can never run, and each of its containers says so, for whoever waits for that very one. Final: it has
+        failed; else it waits for its author.
+        """
+        if is_final:
+            wanted = self.failed(pod, now, reason, message)
+        else:
+            wanted = self.waiting(pod, now, reason, message, then="not tried again until the pod is changed")
+        state = wanted["containerStatuses"][0]["state"]
+        others = ((pod.get("spec") or {}).get("containers") or [])[1:]
+        alone: list[Pod] = [{"spec": {"containers": [other]}, "status": pods.status(pod)} for other in others]
+        return {
+            **wanted,
+            "containerStatuses": wanted["containerStatuses"] + [self._container(one, state) for one in alone],
+        }
 
     def ended(self, pod: Pod, now: datetime.datetime) -> dict[str, Any]:
         """What is written right before a deleted pod goes: no container runs any more. Succeeded only for a known
@@ -87,14 +120,16 @@ class Writer:
             }
             for container in (pod.get("spec") or {}).get("containers") or []
         ]
-        wanted = self._status(pod, now, "Running", every[0], reason="NotRunOnVirtualNode", message=text)
+        wanted = self._status(
+            pod, now, "Running", every[0], reason="NotRunOnVirtualNode", message=text, has_machine=True
+        )
         return {**wanted, "containerStatuses": every}
 
     def following(self, pod: Pod, now: datetime.datetime, workload: Workload) -> dict[str, Any]:
         """The status of a pod whose workload is there."""
         before = pods.container_status(pod)
         restarts = int(before.get("restartCount", 0)) + sum(not ending.is_interruption for ending in workload.endings)
-        final = self._final_ending(pod, workload)
+        final = self.final_ending(pod, workload)
         if final is not None:
             return self._finished(pod, now, final, restarts=int(before.get("restartCount", 0)))
         last_state: Mapping[str, Any] = before.get("lastState") or {}
@@ -104,7 +139,7 @@ class Writer:
             container_id = workload.endings[-1].container_id
         if workload.run is not None:
             container = self._running_container(pod, workload.run, restarts, last_state)
-            return self._status(pod, now, "Running", container)
+            return self._status(pod, now, "Running", container, has_machine=True)
         if (
             workload.is_running
             and not workload.endings
@@ -119,18 +154,32 @@ class Writer:
             }
             if "running" not in container["state"]:
                 container["state"] = {"running": {"startedAt": pods.format_time(now)}}
-            return self._status(pod, now, "Running", container)
-        waiting = _without_empty(
-            {"reason": workload.reason or "Restarting", "message": workload.message[:MESSAGE_LENGTH]}
-        )
+            return self._status(pod, now, "Running", container, has_machine=True)
+        waiting = self._waiting(pod, now, workload)
         container = {**self._container(pod, {"waiting": waiting}), "restartCount": restarts, "lastState": last_state}
         if container_id:
             container["containerID"] = container_id
         return self._status(
-            pod, now, "Running" if workload.is_running else "Pending", container, message=workload.message
+            pod,
+            now,
+            "Running" if workload.is_running else "Pending",
+            container,
+            message=waiting.get("message"),
+            has_machine=workload.machine is not None or workload.is_vague,
         )
 
-    def _final_ending(self, pod: Pod, workload: Workload) -> Ending | None:
+    def _waiting(self, pod: Pod, now: datetime.datetime, workload: Workload) -> dict[str, Any]:
+        before = (pods.container_status(pod).get("state") or {}).get("waiting") or {}
+        if workload.is_vague and before.get("message") and before.get("reason") in _STAGES_OF_A_MACHINE:
+            return dict(before)
+        if workload.since is not None:
+            message = prospect.of_stage(workload.message, workload.since)
+        else:
+            since = workload.endings[-1].finished_at if workload.endings else conditions.unready_since(pod, now)
+            message = prospect.of_wait(workload.message, since)
+        return _without_empty({"reason": workload.reason or "Restarting", "message": message})
+
+    def final_ending(self, pod: Pod, workload: Workload) -> Ending | None:
         """The ending after which this pod runs no more, if one has come."""
         policy = pods.restart_policy(pod)
         goes_on = pods.annotations_of(pod).get(self.interruption_annotation) == "continue"
@@ -158,7 +207,7 @@ class Writer:
                 "reason": "TerminationByKubelet",
                 "message": ending.message[:MESSAGE_LENGTH],
             }
-            status["conditions"].append(_condition(pod, now, disruption))
+            status["conditions"].append(conditions.dated(pod, now, disruption))
             return status
         return self._status(pod, now, "Succeeded" if ending.exit_code == 0 else "Failed", container)
 
@@ -215,6 +264,7 @@ class Writer:
         *,
         reason: str | None = None,
         message: str | None = None,
+        has_machine: bool = False,
     ) -> dict[str, Any]:
         before = pods.status(pod)
         if phase == "Pending" and pods.phase(pod) == "Running":
@@ -225,8 +275,11 @@ class Writer:
             "message": (message or "")[:MESSAGE_LENGTH] or None,
             "containerStatuses": [container],
             "startTime": before.get("startTime") or pods.format_time(now),
-            "conditions": self._conditions(pod, now, phase, container),
+            "conditions": conditions.standard(pod, now, phase, container, has_machine=has_machine),
         }
+        added = ephemeral.statuses(pod, now)
+        if added:
+            status["ephemeralContainerStatuses"] = added
         generation = pods.metadata(pod).get("generation")
         if generation:
             status["observedGeneration"] = generation
@@ -237,32 +290,6 @@ class Writer:
             )
         return status
 
-    def _conditions(
-        self, pod: Pod, now: datetime.datetime, phase: str, container: Mapping[str, Any]
-    ) -> list[dict[str, Any]]:
-        is_ready = bool(container.get("ready")) and phase == "Running"
-        unready: dict[str, Any] = {"status": "True", "reason": None, "message": None}
-        if not is_ready:
-            names = f"containers with unready status: [{container.get('name', '')}]"
-            unready = {"status": "False", "reason": "ContainersNotReady", "message": names}
-            if phase == "Succeeded":
-                unready.update(reason="PodCompleted", message=None)
-            elif phase == "Failed":
-                unready.update(reason="PodFailed", message=None)
-        wanted: list[dict[str, Any]] = [
-            {
-                "type": "Initialized",
-                "status": "True",
-                "reason": "PodCompleted" if phase == "Succeeded" else None,
-                "message": None,
-            },
-            {"type": "ContainersReady", **unready},
-            {"type": "Ready", **(_readiness_gates(pod) if is_ready else unready)},
-        ]
-        if not any(condition.get("type") == "PodScheduled" for condition in pods.status(pod).get("conditions") or []):
-            wanted.append({"type": "PodScheduled", "status": "True"})
-        return [_condition(pod, now, condition) for condition in wanted]
-
 
 def differs(pod: Pod, wanted: Mapping[str, Any]) -> bool:
     """Whether the pod's status does not yet say everything in `wanted`."""
@@ -271,7 +298,11 @@ def differs(pod: Pod, wanted: Mapping[str, Any]) -> bool:
 
 def _covers(actual: Any, wanted: Any) -> bool:
     if isinstance(wanted, Mapping):
-        return isinstance(actual, Mapping) and all(_covers(actual.get(key), value) for key, value in wanted.items())
+        return isinstance(actual, Mapping) and all(
+            _covers(actual.get(key), value)
+            for key, value in wanted.items()
+            if key != _MAY_BE_DROPPED or actual.get(key) is not None
+        )
     if isinstance(wanted, list):
         if any(isinstance(item, Mapping) and "type" in item for item in wanted):
             by_type = {item.get("type"): item for item in actual or []}
@@ -279,37 +310,6 @@ def _covers(actual: Any, wanted: Any) -> bool:
         wanted = [item for item in wanted if "$patch" not in item]
         return isinstance(actual, list) and len(actual) == len(wanted) and all(map(_covers, actual, wanted))
     return bool(actual == wanted) or (actual is None and wanted in ("", {}, False))
-
-
-def _readiness_gates(pod: Pod) -> dict[str, Any]:
-    """Ready needs the pod's own readiness gates beside its container."""
-    conditions = {
-        condition.get("type"): condition.get("status") for condition in pods.status(pod).get("conditions") or []
-    }
-    missing = [
-        gate.get("conditionType", "")
-        for gate in (pod.get("spec") or {}).get("readinessGates") or []
-        if conditions.get(gate.get("conditionType")) != "True"
-    ]
-    if missing:
-        return {
-            "status": "False",
-            "reason": "ReadinessGatesNotReady",
-            "message": f'the status of pod readiness gates is not "True": {missing}',
-        }
-    return {"status": "True", "reason": None, "message": None}
-
-
-def _condition(pod: Pod, now: datetime.datetime, wanted: dict[str, Any]) -> dict[str, Any]:
-    """A condition whose transition time is kept while its status stays."""
-    for before in pods.status(pod).get("conditions") or []:
-        if (
-            before.get("type") == wanted["type"]
-            and before.get("status") == wanted["status"]
-            and before.get("lastTransitionTime")
-        ):
-            return {**wanted, "lastTransitionTime": before["lastTransitionTime"]}
-    return {**wanted, "lastTransitionTime": pods.format_time(now)}
 
 
 def _terminated(ending: Ending) -> dict[str, Any]:

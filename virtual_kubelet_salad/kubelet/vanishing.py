@@ -15,12 +15,10 @@ from collections.abc import Mapping
 
 from virtual_kubelet_salad.kube.cache import PodCache
 from virtual_kubelet_salad.kubelet import pods
-from virtual_kubelet_salad.kubelet.brake import Brake
+from virtual_kubelet_salad.kubelet.brake import ONE_EVENT_SECONDS, Brake
 from virtual_kubelet_salad.kubelet.claims import Claims
 from virtual_kubelet_salad.kubelet.provider import Pod, Provider, Snapshot
 from virtual_kubelet_salad.runtime.clock import Clock
-
-ONE_EVENT_SECONDS = 60.0
 
 
 class Verdict(enum.Enum):
@@ -118,9 +116,9 @@ class Vanishing:
 
     def _left_behind(self) -> frozenset[str]:
         """The workloads that an earlier process saw running."""
-        return frozenset(
-            self._claims.read(pod).name for pod in self._cache.all() if pods.was_seen(pod) and self._is_older(pod)
-        )
+        claims = [self._claims.read(pod) for pod in self._cache.all() if pods.was_seen(pod) and self._is_older(pod)]
+        # Of the others nobody knows here what their names are, or whether they are there.
+        return frozenset(claim.name for claim in claims if not claim.is_elsewhere and not claim.is_doubtful)
 
     def _is_older(self, pod: Pod) -> bool:
         started = pods.parse_time(pods.status(pod).get("startTime"))

@@ -4,7 +4,8 @@
 rules, in full:
 
 1. All classes draw from one bucket. Its size plus one minute's refill is the configured limit, so no sliding minute
-   sees more requests than the limit.
+   sees more requests than the limit. Where another process may have used the limit until now, the bucket is empty when
+   it is asked for the first time: so the limit holds however often one process follows another.
 2. A class leaves a number of tokens untouched (`_RULES`): the more urgent the class, the fewer. Under pressure the
    bucket hovers at the lowest level that somebody may still take from, so deletes go before creates, creates before
    reads, and reads before what merely informs. What an urgent class does not use, the others do: nothing is set aside
@@ -105,7 +106,7 @@ _RULES = {
     RequestClass.SWEEP: _Rule(_POLL_RESERVE_TOKENS + 3, 60.0, 5.0),
     RequestClass.PROGRESS: _Rule(_POLL_RESERVE_TOKENS + 3, 60.0, 5.0),
     RequestClass.SAFETY: _Rule(_POLL_RESERVE_TOKENS + 3, 6.0, 1.0),
-    RequestClass.LOGS: _Rule(_POLL_RESERVE_TOKENS + 3, 30.0, 10.0),
+    RequestClass.LOGS: _Rule(_POLL_RESERVE_TOKENS + 3, 30.0, 5.0),
 }
 _POLL_SHARE = _Rule(0.0, 24.0, _POLL_RESERVE_TOKENS)
 
@@ -173,13 +174,15 @@ class Budget:
     a 429 holds anybody back.
     """
 
-    def __init__(self, clock: Clock, limit_per_minute: float) -> None:
+    def __init__(self, clock: Clock, limit_per_minute: float, *, follows_another: bool = False) -> None:
+        """`follows_another`: whether somebody else may have used the limit until the first question is asked here."""
         self._clock = clock
         self._lock = threading.Lock()
         now = clock.monotonic()
         self._is_unlimited = limit_per_minute == 0
         size, self._full_rate = _size_and_rate(limit_per_minute or _LINE_PER_MINUTE_WITHOUT_LIMIT)
         self._tokens = _Tokens(now, self._full_rate, size)
+        self._begins_empty = follows_another
         self._ceilings = {
             request_class: _ceiling(rule, now)
             for request_class, rule in _RULES.items()
@@ -199,6 +202,9 @@ class Budget:
         """Returns 0.0 when one request of the class may be sent now, else the seconds (> 0) until to ask again."""
         with self._lock:
             now = self._clock.monotonic()
+            if self._begins_empty:
+                self._begins_empty = False
+                self._tokens.empty_until(now)
             self._recover(now)
             if now < self._paused_until:
                 return self._place_in_line(request_class, self._paused_until - now, now)

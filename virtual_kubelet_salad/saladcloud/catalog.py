@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable, Iterable
 from decimal import Decimal
 
-from virtual_kubelet_salad.errors import Blocked, CouldNotAsk, Unauthorized
+from virtual_kubelet_salad.errors import Blocked, CouldNotAsk, NoBudget, Unauthorized
 from virtual_kubelet_salad.kubelet.provider import Capacity
 from virtual_kubelet_salad.runtime.clock import Clock
 from virtual_kubelet_salad.runtime.trouble import Trouble
@@ -113,7 +113,7 @@ class Catalog:
         try:
             quota = self._client.quota()
         except CouldNotAsk as error:
-            self._quota_trouble.failed(error)
+            _note(error, self._quota_trouble)
             return error.retry_after or RETRY_SECONDS
         self._quota_trouble.over()
         self._quota = quota
@@ -125,13 +125,19 @@ class Catalog:
             classes = self._client.gpu_classes()
         except CouldNotAsk as error:
             self._key_refusal = str(error) if isinstance(error, Unauthorized) else ""
-            self._classes_trouble.failed(error)
+            _note(error, self._classes_trouble)
             return error.retry_after or RETRY_SECONDS
         self._classes_trouble.over()
         if classes != self._classes:
             self._classes = classes
             self.on_change()
         return CLASSES_SECONDS
+
+
+def _note(error: CouldNotAsk, trouble: Trouble) -> None:
+    """That nothing was sent for want of budget is no trouble."""
+    if not isinstance(error, NoBudget):
+        trouble.failed(error)
 
 
 def _largest(values: Iterable[int | None], default: int) -> int:

@@ -95,6 +95,10 @@ class SaladCloud:
         """Lets calls under way fail at once (`CouldNotAsk`), and sends nothing any more."""
         self._transport.close()
 
+    def cut(self, thread_id: int) -> None:
+        """Lets the call that this thread waits in, if any, fail at once (`CouldNotAsk`)."""
+        self._transport.cut(thread_id)
+
     # -- container groups
 
     def list_groups(self) -> list[RawGroup]:

@@ -28,9 +28,13 @@ class Explanations:
         self._counts: collections.Counter[str] = collections.Counter()
 
     def add(self, name: str, event: Event) -> None:
-        """Keeps the event; when there are too many of the group, one between the first and the latest goes."""
+        """Keeps the event, unless it is kept already; when there are too many of the group, one between the first and
+        the latest goes.
+        """
         with self._lock:
             events = self._events.setdefault(name, [])
+            if event in events:
+                return
             events.append(event)
             if len(events) > UNTOLD_EVENTS + LATEST_EVENTS:
                 del events[UNTOLD_EVENTS]

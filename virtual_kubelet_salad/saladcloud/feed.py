@@ -34,8 +34,11 @@ BEHIND_SECONDS = 1.0
 STANDBY_SECONDS = 1.0
 # So many of the latest entries are read again at most, so that a busy minute does not make every query a long one.
 REREAD_ENTRIES = LOG_PAGE_SIZE * 3 // 4
-# Recognizes every entry that a window can show again.
+# Recognizes every entry that a window can show again, in a flood too.
 REMEMBERED_KEYS = 20_000
+# An entry that was received so long before the end of the last window is in no later one, even if windows should mean
+# the time on a machine's wrong clock.
+REMEMBERED = 2 * OVERLAP
 
 _MILLISECOND = datetime.timedelta(milliseconds=1)
 # They precede a run and say nothing that the list does not; most events are of these kinds.
@@ -71,7 +74,8 @@ class EventFeed:
         # Where to go on inside a window that was too full for one step; nothing before it is read again.
         self._resume_at: datetime.datetime | None = None
         self._latest: collections.deque[datetime.datetime] = collections.deque(maxlen=REREAD_ENTRIES)
-        self._known: collections.OrderedDict[_Key, None] = collections.OrderedDict()
+        # Each with its receive time.
+        self._known: collections.OrderedDict[_Key, datetime.datetime] = collections.OrderedDict()
         self._trouble = Trouble(clock, log, "events not read, the next query begins where this one did")
 
     def step(self) -> float:
@@ -106,6 +110,7 @@ class EventFeed:
                 self._take(entry)
             if found.count < LOG_PAGE_SIZE:
                 self._cursor, self._resume_at = end, None
+                self._forget_old()
                 return end < now
             times = [entry.receive_time for entry in found.entries] or [start]
             reached = found.last_time or max(times)
@@ -124,13 +129,18 @@ class EventFeed:
         key = (entry.group, entry.instance_id, entry.time, entry.message)
         if key in self._known:
             return
-        self._known[key] = None
+        self._known[key] = entry.receive_time
         if len(self._known) > REMEMBERED_KEYS:
             self._known.popitem(last=False)
         self._latest.append(entry.receive_time)
         if entry.group:
             self._explanations.add(entry.group, events.from_entry(entry))
             self._wake(entry.group)
+
+    def _forget_old(self) -> None:
+        too_old = self._cursor - REMEMBERED
+        while self._known and next(iter(self._known.values())) < too_old:
+            self._known.popitem(last=False)
 
 
 def _query(project: str) -> str:

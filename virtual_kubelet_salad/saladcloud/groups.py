@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from virtual_kubelet_salad.kubelet.provider import Owner, Sighting, Snapshot
+from virtual_kubelet_salad.saladcloud import names
 from virtual_kubelet_salad.saladcloud.models import Group
 from virtual_kubelet_salad.saladcloud.schemas import answers
 
@@ -27,6 +28,10 @@ class _Entry:
     asked_at: float
     """Monotonic time at which the newest request that showed it began."""
     is_listed: bool
+    maker: Owner | None
+    """Its owner record, when it bears the name that belongs to that record: a copy that somebody made of it does not,
+    nor does one whose record was altered.
+    """
 
 
 class GroupCache:
@@ -81,8 +86,8 @@ class GroupCache:
             self._gone.pop(name, None)
             changed = self._put(name, raw, asked_at, is_direct=True)
             entry = self._entries.get(name)
-            if entry is not None and entry.group.owner is not None:
-                self._note_attempt(entry.group.owner)
+            if entry is not None and entry.maker is not None:
+                self._note_attempt(entry.maker)
             return changed
 
     def put_gone(self, name: str, asked_at: float) -> None:
@@ -148,7 +153,7 @@ class GroupCache:
         if group is None:
             return None
         is_listed = not is_direct or (entry is not None and entry.is_listed)
-        self._entries[name] = _Entry(raw, group, asked_at, is_listed)
+        self._entries[name] = _Entry(raw, group, asked_at, is_listed, _maker(group))
         return group
 
     def _is_ours(self, owner: Owner | None) -> bool:
@@ -157,12 +162,19 @@ class GroupCache:
     def _count_attempts(self) -> None:
         self._attempts = {}
         for entry in self._entries.values():
-            if entry.group.owner is not None:
-                self._note_attempt(entry.group.owner)
+            if entry.maker is not None:
+                self._note_attempt(entry.maker)
 
     def _note_attempt(self, owner: Owner) -> None:
         if owner.cluster_id == self._cluster_id:
             self._attempts[owner.uid] = max(owner.attempt, self._attempts.get(owner.uid, 0))
+
+
+def _maker(group: Group) -> Owner | None:
+    owner = group.owner
+    if owner is None or group.name != names.workload_name(owner.cluster_id, owner.pod, owner.uid, owner.attempt):
+        return None
+    return owner
 
 
 def by_state(groups: Iterable[Group]) -> Mapping[str, int]:

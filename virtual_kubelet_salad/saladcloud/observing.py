@@ -48,14 +48,20 @@ class _Track:
     """Monotonic."""
     events_read: int = 0
     """How many events there had been by then."""
+    is_doubted: bool = False
+    """Its instances were not found, so the next question is about the group itself."""
     is_look_due: bool = False
     """The last look left something open that only another reading can tell."""
     previous: Instance | None = None
+    downloading: Instance | None = None
+    """The instance that was last seen downloading, as it was then."""
     accounted: frozenset[EventKey] = frozenset()
     given_up: dict[str, datetime.datetime] = dataclasses.field(default_factory=dict)
     offered: frozenset[EventKey] = frozenset()
     offered_without_event: str | None = None
     offered_for: RunReference | None = None
+    offered_run: Instance | None = None
+    """The instance whose run the pod will remember when it has taken the offer."""
     unexplained_since: float | None = None
     system_log: tuple[Event, ...] | None = None
     """What the group's own log says of the run that nothing else explains; None: not asked yet."""
@@ -91,7 +97,7 @@ class Observing:
         """
         with self._lock:
             track = self._tracks.setdefault(name, _Track())
-        group = self._group(name)
+        group = self._group(name, track)
         if group is None:
             return None
         self._settle_offer(name, track, remembered)
@@ -99,7 +105,8 @@ class Observing:
             delay = self._read_instances(group, track)
             verdict = self._concluded(group, track, remembered)
         except NotFound:
-            return self._workload_of_missing(name)
+            track.is_doubted = True
+            return self._workload_of_missing(name, track)
         self._offer(track, remembered, verdict.resolution)
         return self._finished(group, track, verdict, delay)
 
@@ -109,32 +116,38 @@ class Observing:
 
     # -- what is asked
 
-    def _group(self, name: str) -> Group | None:
+    def _group(self, name: str, track: _Track) -> Group | None:
         """The group as last seen; asked for when the latest list had to show it and does not."""
         group, snapshot = self._cache.get(name), self._cache.snapshot()
-        is_known = group is not None and (
-            self._cache.is_listed(name)
-            or snapshot is None
-            or not snapshot.is_complete
-            or (self._cache.asked_at(name) or 0.0) >= snapshot.taken_at
+        is_known = (
+            group is not None
+            and not track.is_doubted
+            and (
+                self._cache.is_listed(name)
+                or snapshot is None
+                or not snapshot.is_complete
+                or (self._cache.asked_at(name) or 0.0) >= snapshot.taken_at
+            )
         )
-        if is_known:
-            return group
+        return group if is_known else self._asked(name, track)
+
+    def _asked(self, name: str, track: _Track) -> Group | None:
+        """By its name, now; None: SaladCloud says that it does not exist."""
         begun = self._clock.monotonic()
         try:
             self._cache.put(self._client.get_group(name), begun)
         except NotFound:
             self._cache.put_gone(name, begun)
             return None
-        return self._cache.get(name)
+        track.is_doubted = False
+        group = self._cache.get(name)
+        if group is None:
+            raise CouldNotAsk("SaladCloud shows a container group that cannot be understood")
+        return group
 
-    def _workload_of_missing(self, name: str) -> Workload | None:
+    def _workload_of_missing(self, name: str, track: _Track) -> Workload | None:
         """Its instances are not there any more; only an answer about the group itself counts."""
-        begun = self._clock.monotonic()
-        try:
-            self._cache.put(self._client.get_group(name), begun)
-        except NotFound:
-            self._cache.put_gone(name, begun)
+        if self._asked(name, track) is None:
             return None
         raise CouldNotAsk("SaladCloud shows the container group without its instances", retry_after=LEAST_LOOK_SECONDS)
 
@@ -159,6 +172,9 @@ class Observing:
         count, at, begun = self._explanations.count(group.name), self._clock.now(), self._clock.monotonic()
         track.reading = Reading(self._client.list_instances(group.name, request_class), at)
         track.read_of, track.read_at, track.events_read = group, begun, count
+        starting = track.reading.starting
+        if starting is not None and starting.state == "downloading":
+            track.downloading = starting
 
     def _why_read(self, group: Group, track: _Track) -> RequestClass | None:
         """What for the instances are read now; None: they are not."""
@@ -220,7 +236,13 @@ class Observing:
             given_up=track.given_up,
             is_given_up=is_given_up,
         )
-        return pod_status.verdict(facts, Surroundings(self._credit.is_out, self._gpu_class(group, events)))
+        surroundings = Surroundings(
+            is_out_of_credit=self._credit.is_out,
+            gpu_class=self._gpu_class(group, events, facts.reading),
+            gpu_classes=tuple(self._catalog.name_of(one) or one for one in group.gpu_classes),
+            downloading=track.downloading,
+        )
+        return pod_status.verdict(facts, surroundings)
 
     def _process_began(self) -> datetime.datetime:
         """By SaladCloud's clock, as events are."""
@@ -236,10 +258,12 @@ class Observing:
         if now - track.unexplained_since < EXPLANATION_SECONDS or remembered is None:
             return verdict
         if track.system_log is None:
-            self._read_now(group, track, RequestClass.READ)
-            verdict = self._verdict(group, track, remembered)
-            if not verdict.resolution.is_unexplained:
-                return verdict
+            # Once: who can send one request at a time would never come to the next question.
+            if track.read_at < track.unexplained_since + EXPLANATION_SECONDS:
+                self._read_now(group, track, RequestClass.READ)
+                verdict = self._verdict(group, track, remembered)
+                if not verdict.resolution.is_unexplained:
+                    return verdict
             instance_id = remembered.container_id.removeprefix(SCHEME)
             logged = map(from_entry, self._client.system_logs(group.name))
             track.system_log = tuple(event for event in logged if event.instance_id == instance_id)
@@ -257,6 +281,8 @@ class Observing:
     def _offer(self, track: _Track, remembered: RunReference | None, resolution: Resolution) -> None:
         track.offered, track.offered_for = resolution.told, remembered
         track.offered_without_event = resolution.told_without_event
+        shown = track.reading.running if track.reading is not None else None
+        track.offered_run = shown if resolution.run is not None and not resolution.is_unexplained else None
 
     def _settle_offer(self, name: str, track: _Track, remembered: RunReference | None) -> None:
         """What was offered is written as soon as the pod remembers another run: then it must not be told again."""
@@ -268,7 +294,9 @@ class Observing:
         self._explanations.told(name, track.offered)
         if track.offered_without_event is not None:
             track.given_up[track.offered_without_event] = self._clock.now()
-        track.offered, track.offered_without_event = frozenset(), None
+        # The next reading is compared with the run that the pod remembers now, and not with the one before.
+        track.previous = track.offered_run or track.previous
+        track.offered, track.offered_without_event, track.offered_run = frozenset(), None, None
         track.unexplained_since, track.system_log = None, None
 
     def _finished(self, group: Group, track: _Track, verdict: Verdict, delay: float | None) -> Workload:
@@ -281,13 +309,17 @@ class Observing:
             return workload
         return dataclasses.replace(workload, look_again_after=max(min(times), LEAST_LOOK_SECONDS))
 
-    def _gpu_class(self, group: Group, events: tuple[Event, ...]) -> str:
-        if not group.gpu_classes:
-            return ""
-        told = next((event.gpu_class for event in reversed(events) if event.gpu_class), "")
-        if told or len(group.gpu_classes) > 1:
-            return told.strip()
-        return self._catalog.name_of(group.gpu_classes[0]) or ""
+    def _gpu_class(self, group: Group, events: tuple[Event, ...], reading: Reading | None) -> str:
+        """The class of its present instance: the only one it may have, or the one that an event of it names."""
+        if len(group.gpu_classes) == 1:
+            return self._catalog.name_of(group.gpu_classes[0]) or _class_in(events, reading)
+        return _class_in(events, reading) if group.gpu_classes else ""
+
+
+def _class_in(events: tuple[Event, ...], reading: Reading | None) -> str:
+    row = (reading.running or reading.starting) if reading is not None else None
+    named = (event.gpu_class for event in reversed(events) if row is not None and event.instance_id == row.id)
+    return next((name.strip() for name in named if name), "")
 
 
 def _life(group: Group) -> tuple[object, ...]:

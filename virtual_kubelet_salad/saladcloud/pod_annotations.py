@@ -73,7 +73,7 @@ WRITTEN_TO_PODS = {
     CONTAINER_GROUP: "where the pod's container group lies: organization/project/name",
     ATTEMPT: "which attempt it is, from 0",
     ACCESS_DOMAIN_NAME: "host name of the gateway",
-    MACHINE_ID: "the machine it runs on",
+    MACHINE_ID: "the machine it was given last",
     GPU_CLASS: "the GPU it runs on, once known",
 }
 

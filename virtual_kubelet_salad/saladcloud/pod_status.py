@@ -17,7 +17,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 
-from virtual_kubelet_salad.kubelet.provider import State, Workload
+from virtual_kubelet_salad.kubelet.provider import Machine, State, Workload
 from virtual_kubelet_salad.saladcloud import pod_annotations
 from virtual_kubelet_salad.saladcloud.events import Kind
 from virtual_kubelet_salad.saladcloud.models import Group, Instance
@@ -36,6 +36,8 @@ NEXT_RUN_SECONDS = 5.0
 SAFETY_SECONDS = 300.0
 
 _STOPPED = ("stopped", "succeeded")
+# So many names of classes are written out in a message.
+_NAMED_IN_A_MESSAGE = 4
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -52,7 +54,11 @@ class Surroundings:
 
     is_out_of_credit: bool = False
     gpu_class: str = ""
-    """The name of the class it runs on, where that is known."""
+    """The name of the class that its present instance has, where that is known."""
+    gpu_classes: tuple[str, ...] = ()
+    """The names of those it may have."""
+    downloading: Instance | None = None
+    """The instance that was last seen downloading, as it was then."""
 
 
 def verdict(facts: Facts, surroundings: Surroundings) -> Verdict:
@@ -78,7 +84,8 @@ def _without_run(facts: Facts, state: State, reason: str, message: str) -> Verdi
 
 
 def _why_pending(group: Group) -> tuple[str, str]:
-    return "ImagePreparing", group.description or "SaladCloud prepares the image"
+    text = (group.description or "SaladCloud prepares the image").rstrip(".")
+    return "ImagePreparing", f"{text}; a machine is looked for next"
 
 
 def _why_stopped(surroundings: Surroundings) -> tuple[str, str]:
@@ -90,13 +97,16 @@ def _why_stopped(surroundings: Surroundings) -> tuple[str, str]:
 def _followed(facts: Facts, resolution: Resolution, surroundings: Surroundings) -> Workload:
     group, run = facts.group, resolution.run
     has_run = facts.remembered is not None or bool(resolution.endings) or run is not None
-    reason, message = ("", "") if run is not None else _why_waiting(facts, has_run)
+    why = _Why("", "") if run is not None else _why_waiting(facts, has_run, surroundings)
     return Workload(
         name=group.name,
         owner=group.owner,
         state=State.RUNNING if has_run or group.status == "running" else State.STARTING,
-        reason=reason,
-        message=message,
+        reason=why.reason,
+        message=why.message,
+        since=why.since,
+        is_vague=why.is_vague,
+        machine=_machine(facts, resolution, surroundings),
         run=run,
         is_running=run is not None or (group.running_count > 0 and not resolution.endings),
         endings=resolution.endings,
@@ -105,27 +115,49 @@ def _followed(facts: Facts, resolution: Resolution, surroundings: Surroundings) 
     )
 
 
-def _why_waiting(facts: Facts, has_run: bool) -> tuple[str, str]:
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Why:
+    """What a workload waits for, and since when where SaladCloud tells that."""
+
+    reason: str
+    message: str
+    since: datetime.datetime | None = None
+    is_vague: bool = False
+
+
+def _why_waiting(facts: Facts, has_run: bool, surroundings: Surroundings) -> _Why:
     group = facts.group
     starting = facts.reading.starting if facts.reading is not None else None
     if group.status == "pending":
-        return _why_pending(group)
+        return _Why(*_why_pending(group))
     failure = _start_failure(facts)
     if failure:
-        return "StartError", failure
+        return _Why("StartError", failure)
     if starting is not None and starting.state == "downloading":
-        return "Downloading", _progress(starting)
+        return _Why("Downloading", _progress(starting), starting.update_time)
     if starting is not None and starting.state == "creating":
         if facts.now - starting.update_time > ENDLESS_CREATION:
-            minutes = int((facts.now - starting.update_time).total_seconds() // 60)
-            text = f"The machine has been creating the container for {minutes} minutes; its command may be invalid"
-            return "StartError", text
-        return "ContainerCreating", "The machine creates the container"
+            text = "The machine is still creating the container, which is too long; its command may be invalid"
+            return _Why("StartError", text, starting.update_time)
+        return _Why("ContainerCreating", "The machine creates the container", starting.update_time)
     if group.creating_count > 0 or (group.running_count > 0 and starting is None):
-        return "ContainerCreating", "The machine creates the container"
+        return _Why("ContainerCreating", "The machine creates the container", is_vague=True)
+    wanted = f"machine with {_wanted(group, surroundings)}; it downloads the image next"
     if has_run:
-        return "Reallocating", "SaladCloud looks for another machine"
-    return "Allocating", "SaladCloud looks for a machine"
+        return _Why("Reallocating", f"SaladCloud looks for another {wanted}")
+    return _Why("Allocating", f"SaladCloud looks for a {wanted}")
+
+
+def _wanted(group: Group, surroundings: Surroundings) -> str:
+    """What a machine must have: one of the GPU classes, else the size."""
+    names = surroundings.gpu_classes
+    if names:
+        more = len(names) - _NAMED_IN_A_MESSAGE
+        listed = [*names[:_NAMED_IN_A_MESSAGE], *([f"{more} more"] if more > 0 else [])]
+        text = " or ".join(part for part in (", ".join(listed[:-1]), listed[-1]) if part)
+    else:
+        text = f"{group.cpu_in_cores} vCPU and {group.memory_in_mib} MiB of memory"
+    return f"{text} at priority {group.priority}" if group.priority else text
 
 
 def _start_failure(facts: Facts) -> str:
@@ -134,14 +166,13 @@ def _start_failure(facts: Facts) -> str:
         if event.kind is Kind.RUNNING:
             return ""
         if event.kind is Kind.START_FAILURE:
-            return f"The container could not be started: {event.message}"
+            return f"The container could not be started: {event.message}; SaladCloud tries again"
     return ""
 
 
 def _progress(instance: Instance) -> str:
-    if instance.progress_in_percent is None:
-        return "The machine downloads the image"
-    return f"The machine downloads the image: {instance.progress_in_percent:.0f} %"
+    percent = "" if instance.progress_in_percent is None else f": {instance.progress_in_percent:.0f} %"
+    return f"The machine downloads the image{percent}; it creates the container next"
 
 
 def _look_again_after(facts: Facts, resolution: Resolution) -> float | None:
@@ -159,13 +190,37 @@ def _look_again_after(facts: Facts, resolution: Resolution) -> float | None:
 
 def _annotations(facts: Facts, resolution: Resolution, surroundings: Surroundings) -> dict[str, str]:
     found = _host(facts.group)
-    running = facts.reading.running if facts.reading is not None else None
-    if running is not None and resolution.run is not None and not resolution.is_unexplained:
-        if running.machine_id and running.machine_id != NO_MACHINE:
-            found[pod_annotations.MACHINE_ID] = running.machine_id
-        if surroundings.gpu_class:
+    row = _row(facts, resolution)
+    if row is not None:
+        found[pod_annotations.MACHINE_ID] = row.machine_id
+        if row.state == "running" and surroundings.gpu_class:
             found[pod_annotations.GPU_CLASS] = surroundings.gpu_class
     return found
+
+
+def _machine(facts: Facts, resolution: Resolution, surroundings: Surroundings) -> Machine | None:
+    row, before = _row(facts, resolution), surroundings.downloading
+    if row is None:
+        return None
+    title = f"machine {row.machine_id}" + (f" with {surroundings.gpu_class}" if surroundings.gpu_class else "")
+    has_image = row.state != "downloading"
+    download = None
+    if has_image and before is not None and before.id == row.id:
+        download = row.update_time - before.update_time
+    # Between a download and a run the container is created, which may not have been seen.
+    return Machine(title, has_image, download, is_download_exact=row.state == "creating")
+
+
+def _row(facts: Facts, resolution: Resolution) -> Instance | None:
+    """The instance that has a machine: the one that runs, else the one that is on its way."""
+    if facts.reading is None or resolution.is_unexplained:
+        return None
+    if resolution.run is not None:
+        row = facts.reading.running
+    else:
+        row = facts.reading.starting
+        row = row if row is not None and row.state in ("downloading", "creating") else None
+    return row if row is not None and row.machine_id not in ("", NO_MACHINE) else None
 
 
 def _host(group: Group) -> dict[str, str]:

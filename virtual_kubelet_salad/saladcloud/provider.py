@@ -340,7 +340,8 @@ def build(
     since: datetime.datetime | None = None,
 ) -> SaladCloudProvider:
     """The provider over HTTP. `before_write` is called right before every change and may raise `NotLeader`."""
-    budget = Budget(clock, settings.sce_rate_limit or 0)
+    # An earlier process, or the replica that led before.
+    budget = Budget(clock, settings.sce_rate_limit or 0, follows_another=True)
     transport = RequestsTransport(
         settings.sce_api_url,
         settings.api_key.api_key,

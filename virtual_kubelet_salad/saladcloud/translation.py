@@ -25,6 +25,7 @@ IDENTITY = Identity(
     not_found_reason="ContainerGroupNotFound",
     stopped_by_cloud_reason=problems.OUT_OF_CREDIT,
     address_annotation=pod_annotations.ACCESS_DOMAIN_NAME,
+    machine_annotation=pod_annotations.MACHINE_ID,
     settled_annotations=pod_annotations.SETTLED,
 )
 

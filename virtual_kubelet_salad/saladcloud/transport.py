@@ -78,6 +78,10 @@ class Transport(Protocol):
         """
         ...
 
+    def cut(self, thread_id: int) -> None:
+        """Lets the call that this thread waits in, if any, fail at once; its next one connects anew."""
+        ...
+
     def close(self) -> None:
         """Lets calls under way fail at once, and sends nothing any more."""
         ...
@@ -123,6 +127,10 @@ class RequestsTransport:
             failure = _failure(error, is_write=method != "GET")
         # Raised outside of the handler: the transport's exception holds the request and with it the key.
         raise failure
+
+    def cut(self, thread_id: int) -> None:
+        """A call that only begins to connect is not reached; whoever means it cuts again."""
+        self._connections.shut_down(thread_id)
 
     def close(self) -> None:
         """Cuts all connections for good: calls under way fail at once, later ones are not sent. May be called again."""

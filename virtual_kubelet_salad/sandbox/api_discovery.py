@@ -11,7 +11,7 @@ import functools
 from typing import Any
 
 from virtual_kubelet_salad.sandbox.api_errors import Json
-from virtual_kubelet_salad.sandbox.api_resources import RESOURCES, ResourceType
+from virtual_kubelet_salad.sandbox.api_resources import EPHEMERAL, RESOURCES, ResourceType
 
 _VERSION = {
     "major": "1", "minor": "34", "emulationMajor": "1", "emulationMinor": "34",
@@ -56,13 +56,14 @@ def _resource_list(group: str, version: str) -> Json | None:
 
 
 def _subresource(resource: ResourceType, name: str) -> Json:
-    kinds = {"status": resource.kind, "scale": "Scale", "binding": "Binding", "eviction": "Eviction"}
+    kinds = {"status": resource.kind, EPHEMERAL: resource.kind}
+    kinds |= {"scale": "Scale", "binding": "Binding", "eviction": "Eviction"}
     entry: Json = {
         "name": f"{resource.plural}/{name}",
         "singularName": "",
         "namespaced": resource.namespaced,
         "kind": kinds[name],
-        "verbs": _STATUS_VERBS if name in ("status", "scale") else ["create"],
+        "verbs": _STATUS_VERBS if name in ("status", "scale", EPHEMERAL) else ["create"],
     }
     if name == "eviction":
         entry.update(group="policy", version="v1")

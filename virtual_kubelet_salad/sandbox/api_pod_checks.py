@@ -47,6 +47,8 @@ def check_new_pod(pod: Json) -> list[Json]:
     volumes = {volume.get("name") for volume in spec.get("volumes", [])}
     if not spec.get("containers"):
         causes.append(field_required("spec.containers"))
+    if spec.get("ephemeralContainers"):
+        causes.append(field_forbidden("spec.ephemeralContainers", "cannot be set on create"))
     names: set[str] = set()
     for group in ("containers", "initContainers"):
         for index, container in enumerate(spec.get(group, [])):
@@ -175,6 +177,19 @@ def check_spec_update(new: Json, old: Json) -> list[Json]:
     for index, container in enumerate(new.get("containers", [])):
         if not container.get("image"):
             causes.append(field_required(f"spec.containers[{index}].image"))
+    return causes
+
+
+def check_ephemeral_containers(new: Json, old: Json) -> list[Json]:
+    """They can be added, and nothing else."""
+    present = {container.get("name"): container for container in new.get("ephemeralContainers", [])}
+    causes = []
+    for container in old.get("ephemeralContainers", []):
+        name = container.get("name")
+        if present.get(name) != container:
+            what = "changed" if name in present else "removed"
+            text = f'existing ephemeral containers "{name}" may not be {what}'
+            causes.append(field_forbidden("spec.ephemeralContainers", text))
     return causes
 
 

@@ -58,6 +58,17 @@ def default_pod(pod: Json, token_suffix: str) -> None:
     pod["status"] = {"phase": "Pending", "qosClass": qos_class(spec)}
 
 
+def add_ephemeral_containers(new: Json, old: Json) -> None:
+    """What the route of ephemeral containers makes of a changed pod, in place: the old one with those of the new."""
+    added = new.get("spec", {}).get("ephemeralContainers", [])
+    for container in added:
+        _default_container(container, is_template=False)
+    kept = {name: value for name, value in old["spec"].items() if name != "ephemeralContainers"}
+    new["spec"] = {**kept, "ephemeralContainers": added} if added else kept
+    new["metadata"].clear()
+    new["metadata"].update(old["metadata"])
+
+
 def _default_volume(volume: Json) -> None:
     for name in ("secret", "configMap", "projected", "downwardAPI"):
         if isinstance(volume.get(name), dict):

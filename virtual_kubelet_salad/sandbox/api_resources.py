@@ -38,8 +38,10 @@ class ResourceType:
         return "status" in self.subresources
 
 
+EPHEMERAL = "ephemeralcontainers"
+
 NAMESPACES = ResourceType("", "v1", "namespaces", "Namespace", False, ("ns",), ("status",))
-PODS = ResourceType("", "v1", "pods", "Pod", True, ("po",), ("status", "binding", "eviction"), ("all",))
+PODS = ResourceType("", "v1", "pods", "Pod", True, ("po",), ("status", "binding", "eviction", EPHEMERAL), ("all",))
 NODES = ResourceType("", "v1", "nodes", "Node", False, ("no",), ("status",))
 EVENTS = ResourceType("", "v1", "events", "Event", True, ("ev",))
 SECRETS = ResourceType("", "v1", "secrets", "Secret", True)

@@ -11,8 +11,19 @@ from collections.abc import Callable
 
 from virtual_kubelet_salad.sandbox.api_errors import Json, Undecodable, field_forbidden, field_invalid, field_required
 from virtual_kubelet_salad.sandbox.api_objects import canonical_quantity, check_micro_time, drop_empty, truncate_times
-from virtual_kubelet_salad.sandbox.api_pod_checks import check_new_pod, check_spec_update, check_status_update
-from virtual_kubelet_salad.sandbox.api_pods import default_pod, normalize_pod_status, qos_class
+from virtual_kubelet_salad.sandbox.api_pod_checks import (
+    check_ephemeral_containers,
+    check_new_pod,
+    check_spec_update,
+    check_status_update,
+)
+from virtual_kubelet_salad.sandbox.api_pods import (
+    add_ephemeral_containers,
+    default_pod,
+    normalize_pod_status,
+    qos_class,
+)
+from virtual_kubelet_salad.sandbox.api_resources import EPHEMERAL
 
 NOT_READY_TAINT = {"key": "node.kubernetes.io/not-ready", "effect": "NoSchedule"}
 """A real server puts it on every new node; it goes when the node says that it is ready."""
@@ -71,6 +82,8 @@ class PodRules(Rules):
         return check_new_pod(item)
 
     def prepare_update(self, new: Json, old: Json, subresource: str) -> None:
+        if subresource == EPHEMERAL:
+            add_ephemeral_containers(new, old)
         keep_status_apart(new, old, subresource)
         if subresource == "status":
             if "ownerReferences" in old["metadata"]:
@@ -86,6 +99,8 @@ class PodRules(Rules):
     def check_update(self, new: Json, old: Json, subresource: str) -> list[Json]:
         if subresource == "status":
             return check_status_update(new["status"], old["status"], old["spec"]["restartPolicy"])
+        if subresource == EPHEMERAL:
+            return check_ephemeral_containers(new["spec"], old["spec"])
         return check_spec_update(new["spec"], old["spec"])
 
     def grace_seconds(self, item: Json, wanted: int | None) -> int | None:

@@ -30,6 +30,7 @@ _ASK_SECONDS = 0.1  # between two looks whether a part is ready
 # killed: its state is etcd's.
 GRACEFUL_STOP_SECONDS = 2
 SERVICE_CLUSTER_IP_RANGE = "10.96.0.0/16"
+FRONT_PROXY = "front-proxy"
 SERVING_HOSTS = ("127.0.0.1", "10.96.0.1", "localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc")
 
 
@@ -92,32 +93,7 @@ class ControlPlane:
 
     def start_api_server(self) -> None:
         """Returns when it is ready."""
-        self._start(
-            "kube-apiserver",
-            [
-                f"--etcd-servers=http://127.0.0.1:{self._etcd_port}",
-                "--bind-address=127.0.0.1",
-                "--advertise-address=127.0.0.1",
-                f"--secure-port={self._port}",
-                f"--client-ca-file={self.ca_file}",
-                f"--tls-cert-file={self._serving.certificate}",
-                f"--tls-private-key-file={self._serving.key}",
-                f"--cert-dir={self.directory}",
-                "--authorization-mode=Node,RBAC",
-                "--enable-admission-plugins=NodeRestriction",
-                "--service-account-issuer=https://kubernetes.default.svc",
-                f"--service-account-key-file={self._signing_key}",
-                f"--service-account-signing-key-file={self._signing_key}",
-                f"--service-cluster-ip-range={SERVICE_CLUSTER_IP_RANGE}",
-                f"--kubelet-client-certificate={self._kubelet_client.certificate}",
-                f"--kubelet-client-key={self._kubelet_client.key}",
-                "--kubelet-preferred-address-types=InternalIP,Hostname",
-                "--max-requests-inflight=1600",
-                "--max-mutating-requests-inflight=800",
-                "--shutdown-send-retry-after=false",
-                "--endpoint-reconciler-type=none",
-            ],
-        )
+        self._start("kube-apiserver", self._api_server_flags(self._port))
         api = self.administrator()
         self._wait(lambda: api.request("GET", "/readyz").status == 200, "kube-apiserver to be ready")
 
@@ -177,6 +153,39 @@ class ControlPlane:
             ],
         )
 
+    def _api_server_flags(self, port: int) -> list[str]:
+        return [
+            f"--etcd-servers=http://127.0.0.1:{self._etcd_port}",
+            "--bind-address=127.0.0.1",
+            "--advertise-address=127.0.0.1",
+            f"--secure-port={port}",
+            f"--client-ca-file={self.ca_file}",
+            f"--tls-cert-file={self._serving.certificate}",
+            f"--tls-private-key-file={self._serving.key}",
+            f"--cert-dir={self.directory}",
+            "--authorization-mode=Node,RBAC",
+            "--enable-admission-plugins=NodeRestriction",
+            "--service-account-issuer=https://kubernetes.default.svc",
+            f"--service-account-key-file={self._signing_key}",
+            f"--service-account-signing-key-file={self._signing_key}",
+            f"--service-cluster-ip-range={SERVICE_CLUSTER_IP_RANGE}",
+            f"--kubelet-client-certificate={self._kubelet_client.certificate}",
+            f"--kubelet-client-key={self._kubelet_client.key}",
+            "--kubelet-preferred-address-types=InternalIP,Hostname",
+            # Other API servers behind this one believe it who asks: metrics-server needs it.
+            f"--requestheader-client-ca-file={self._front_proxy_ca.own.certificate}",
+            f"--requestheader-allowed-names={FRONT_PROXY}",
+            "--requestheader-username-headers=X-Remote-User",
+            "--requestheader-group-headers=X-Remote-Group",
+            "--requestheader-extra-headers-prefix=X-Remote-Extra-",
+            f"--proxy-client-cert-file={self._front_proxy.certificate}",
+            f"--proxy-client-key-file={self._front_proxy.key}",
+            "--max-requests-inflight=1600",
+            "--max-mutating-requests-inflight=800",
+            "--shutdown-send-retry-after=false",
+            "--endpoint-reconciler-type=none",
+        ]
+
     def _start(self, name: str, flags: list[str]) -> None:
         if name in self._processes:
             raise RuntimeError(f"{name} runs already")
@@ -213,6 +222,11 @@ class ControlPlane:
         self._ca = CertificateAuthority(self.directory, "control-plane-ca", self._clock.now())
         self.ca_file = self._ca.own.certificate
         self._serving = self._ca.serving("kube-apiserver", SERVING_HOSTS)
+        # Of its own, as Kubernetes asks for: nobody else's certificate may speak for others.
+        directory = self.directory / FRONT_PROXY
+        directory.mkdir()
+        self._front_proxy_ca = CertificateAuthority(directory, f"{FRONT_PROXY}-ca", self._clock.now())
+        self._front_proxy = self._front_proxy_ca.client(FRONT_PROXY, FRONT_PROXY)
         self._kubelet_client = self._ca.client("kubelet-client", "kube-apiserver-kubelet-client", "system:masters")
         self._signing_key = write_signing_key(self.directory / "service-account.key")
         self.admin = self._ca.client("admin", "admin", "system:masters")

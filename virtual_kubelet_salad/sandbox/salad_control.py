@@ -33,6 +33,7 @@ CONTROLS = (
     "thaw",
     "set_ready",
     "write_line",
+    "use",
     "out_of_credit",
     "outage",
     "fail_next",
@@ -43,7 +44,7 @@ CONTROLS = (
     "restore_gpu_class",
     "price_gpu_class",
     "pod_ended",
-    "daemon_away",
+    "daemon_is",
 )
 
 
@@ -117,6 +118,11 @@ class SaladControls:
         """The container writes a line."""
         self._logs.output(*self._running(name), text)
 
+    def use(self, name: str, cpu_cores: float, memory_mb: float) -> None:
+        """The running container uses so much from now on."""
+        _, replica = self._running(name)
+        replica.load.change(self._world.now, cpu_cores, memory_mb)
+
     # Groups
 
     def fail_image(self, name: str, text: str = "The image could not be pulled: manifest unknown") -> None:
@@ -176,8 +182,9 @@ class SaladControls:
         """
         self._traffic.add_fault(Fault(count, kind, applied, operation, group))
 
-    def clear_faults(self) -> None:
-        self._traffic.clear_faults()
+    def clear_faults(self, group: str | None = None) -> None:
+        """No request fails any more (or none of those that were to fail for this very group)."""
+        self._traffic.clear_faults(group)
 
     def refuse_keys(self, on: bool) -> None:
         """As after a rotation of the key: every request gets 401."""
@@ -216,10 +223,10 @@ class SaladControls:
         groups = [group for group in self._world.groups.values() if group.owner_uid == uid]
         self._life.billing.pod_ended(uid, groups, self._world.now)
 
-    def daemon_away(self, on: bool) -> None:
-        """From now on no daemon is there who could delete anything, or one is there again."""
+    def daemon_is(self, doing: str) -> None:
+        """From now on the daemon that could delete groups is `away`, `starting` or `working`."""
         self._world.advance()
-        self._life.billing.daemon_is_away(on, self._world.now)
+        self._life.billing.daemon_is(doing, self._world.now)
 
     def control(self, name: str, arguments: dict[str, Any]) -> None:
         """Carry out the control of this name. Raises ControlError when it is unknown, does not take these arguments,

@@ -40,6 +40,7 @@ class SaladSettings:
     deletion: float = 2.0  # from the 202 to the first 404
     update: float = 2.0  # from a PATCH without a new image until it is applied
     dns_delay: float = 6.0  # from the create until the host name of the gateway is shown
+    usage_period: float = 60.0  # between two measurements of what an instance uses
     jitter: float = 0.3
 
     # Which of several documented or observed behaviours is shown.

@@ -81,9 +81,11 @@ class Traffic:
         """Raises ValueError for a kind that does not exist."""
         self.outage = None if kind is None else _known(kind)
 
-    def clear_faults(self) -> None:
-        self._faults.clear()
-        self.outage = None
+    def clear_faults(self, group: str | None = None) -> None:
+        """All, and an outage; or only those that were said for this beginning of a name."""
+        if group is None:
+            self.outage = None
+        self._faults = [fault for fault in self._faults if group is not None and fault.group != group]
 
     def next_fault(self, operation: str, group: str) -> Fault | None:
         """The fault that hits this request, used up by it; `group` is the name of the group that it is about."""

@@ -20,9 +20,9 @@ from typing import Any
 from virtual_kubelet_salad.runtime.clock import Clock
 from virtual_kubelet_salad.sandbox.salad_script import Script
 from virtual_kubelet_salad.sandbox.salad_settings import SaladSettings
+from virtual_kubelet_salad.sandbox.salad_usage import Load, usage
 
 OWNER_VARIABLE = "SALAD_VK_OWNER"
-USAGE_PERIOD_SECONDS = 60.0  # how often the live service refreshes the usage of an instance
 
 
 @dataclasses.dataclass(slots=True, eq=False)
@@ -42,6 +42,7 @@ class Replica:
     failures_on_machine: int = 0
     run_since: float | None = None  # None: not billed
     download_ends_at: float = 0.0
+    load: Load = dataclasses.field(default_factory=Load)
     token: int = 0  # a scheduled step belongs to the token it was scheduled with; a new token drops it
 
 
@@ -269,23 +270,9 @@ class World:
             done = min(max(done, 0.0), 0.999)
             answer["pulling_progress"] = round(done if self.settings.progress_is_a_fraction else 100 * done, 4)
         if replica.state == "running":
-            answer.update(self._usage(replica))
+            period = self.settings.usage_period
+            answer.update(usage(replica.load, replica.instance_id, replica.changed_at, self.now, period))
         return answer
-
-    def _usage(self, replica: Replica) -> dict[str, Any]:
-        """Made up, but steady within each minute, as on the live service."""
-        minutes = int((self.now - replica.changed_at) // USAGE_PERIOD_SECONDS)
-        if minutes < 1:
-            return {}
-        noise = random.Random(f"{replica.instance_id}/{minutes}")
-        percent = noise.uniform(5.0, 95.0)
-        return {
-            "cpu_percent": round(percent, 2),
-            "cpu_usage": int(percent * USAGE_PERIOD_SECONDS / 100),
-            "cpu_usage_total": int(minutes * USAGE_PERIOD_SECONDS / 2),
-            "memory_usage_mb": round(noise.uniform(100.0, 900.0), 1),
-            "memory_usage_percent": round(noise.uniform(10.0, 90.0), 2),
-        }
 
 
 def rfc3339(epoch_seconds: float) -> str:

@@ -2,82 +2,17 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from tests.support.clock import FakeClock
+from tests.support.event_api import NODE, POD, EventApi, pod, post_all, run
 from virtual_kubelet_salad import errors
 from virtual_kubelet_salad.kube.events import EventRecorder
 
-POD = {"metadata": {"name": "web", "namespace": "shop", "uid": "u-1"}}
-NODE = {"kind": "Node", "apiVersion": "v1", "metadata": {"name": "saladcloud-node", "uid": "n-1"}}
 
-
-class Api:
-    """Keeps events by namespace and name, and fails when told: before or after the call is applied."""
-
-    def __init__(self) -> None:
-        self.events: dict[tuple[str, str], dict[str, Any]] = {}
-        self.calls: list[str] = []
-        self.fail_before: list[errors.Error] = []
-        self.fail_after: list[errors.Error] = []
-        self.during_call: Callable[[], None] = lambda: None
-
-    def create_event(self, namespace: str, event: dict[str, Any]) -> dict[str, Any]:
-        self.calls.append("create")
-        self.during_call()
-        self._fail(self.fail_before)
-        assert event["metadata"]["namespace"] == namespace
-        key = (namespace, event["metadata"]["name"])
-        if key in self.events:
-            raise errors.Conflict("already exists")
-        self.events[key] = copy.deepcopy(event)
-        self._fail(self.fail_after)
-        return event
-
-    def patch_event(self, namespace: str, name: str, patch: dict[str, Any]) -> dict[str, Any]:
-        self.calls.append("patch")
-        self._fail(self.fail_before)
-        if (namespace, name) not in self.events:
-            raise errors.NotFound("no such event")
-        self.events[namespace, name].update(patch)
-        self._fail(self.fail_after)
-        return self.events[namespace, name]
-
-    def _fail(self, failures: list[errors.Error]) -> None:
-        if failures:
-            raise failures.pop(0)
-
-    @property
-    def only(self) -> dict[str, Any]:
-        (event,) = self.events.values()
-        return event
-
-
-@pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
-
-
-@pytest.fixture
-def api() -> Api:
-    return Api()
-
-
-@pytest.fixture
-def recorder(api: Api, clock: FakeClock) -> EventRecorder:
-    return EventRecorder(api, clock, "virtual-kubelet-salad", "saladcloud-node")
-
-
-def post_all(recorder: EventRecorder) -> None:
-    while recorder.step() == 0.0:
-        pass
-
-
-def test_an_event_is_posted_as_core_v1(recorder: EventRecorder, api: Api) -> None:
+def test_an_event_is_posted_as_core_v1(recorder: EventRecorder, api: EventApi) -> None:
     recorder.event(POD, "Warning", "Interrupted", "the machine went away")
     assert api.calls == []
     post_all(recorder)
@@ -99,7 +34,7 @@ def test_an_event_is_posted_as_core_v1(recorder: EventRecorder, api: Api) -> Non
     }
 
 
-def test_an_event_about_the_node_lives_in_the_default_namespace(recorder: EventRecorder, api: Api) -> None:
+def test_an_event_about_the_node_lives_in_the_default_namespace(recorder: EventRecorder, api: EventApi) -> None:
     recorder.event(NODE, "Normal", "Registered", "hello")
     post_all(recorder)
     assert api.only["metadata"]["namespace"] == "default"
@@ -107,7 +42,7 @@ def test_an_event_about_the_node_lives_in_the_default_namespace(recorder: EventR
     assert api.only["involvedObject"]["kind"] == "Node"
 
 
-def test_equal_events_that_wait_are_posted_as_one(recorder: EventRecorder, api: Api, clock: FakeClock) -> None:
+def test_equal_events_that_wait_are_posted_as_one(recorder: EventRecorder, api: EventApi, clock: FakeClock) -> None:
     for _ in range(3):
         recorder.event(POD, "Normal", "Started", "x")
         clock.advance(2)
@@ -120,7 +55,7 @@ def test_equal_events_that_wait_are_posted_as_one(recorder: EventRecorder, api: 
     )
 
 
-def test_an_equal_event_later_is_counted_up(recorder: EventRecorder, api: Api, clock: FakeClock) -> None:
+def test_an_equal_event_later_is_counted_up(recorder: EventRecorder, api: EventApi, clock: FakeClock) -> None:
     for _ in range(3):
         recorder.event(POD, "Normal", "Started", "x")
         post_all(recorder)
@@ -139,7 +74,7 @@ def test_an_equal_event_later_is_counted_up(recorder: EventRecorder, api: Api, c
     ],
 )
 def test_events_that_differ_are_posted_apart(
-    recorder: EventRecorder, api: Api, regarding: dict[str, Any], type: str, reason: str, message: str
+    recorder: EventRecorder, api: EventApi, regarding: dict[str, Any], type: str, reason: str, message: str
 ) -> None:
     recorder.event(POD, "Normal", "Started", "x")
     recorder.event(regarding, type, reason, message)
@@ -147,7 +82,7 @@ def test_events_that_differ_are_posted_apart(
     assert [event["count"] for event in api.events.values()] == [1, 1]
 
 
-def test_an_event_that_has_expired_on_the_server_is_posted_anew(recorder: EventRecorder, api: Api) -> None:
+def test_an_event_that_has_expired_on_the_server_is_posted_anew(recorder: EventRecorder, api: EventApi) -> None:
     recorder.event(POD, "Normal", "Started", "x")
     post_all(recorder)
     api.events.clear()
@@ -157,7 +92,9 @@ def test_an_event_that_has_expired_on_the_server_is_posted_anew(recorder: EventR
     assert api.only["count"] == 1
 
 
-def test_after_most_of_an_hour_an_equal_event_is_a_new_one(recorder: EventRecorder, api: Api, clock: FakeClock) -> None:
+def test_after_most_of_an_hour_an_equal_event_is_a_new_one(
+    recorder: EventRecorder, api: EventApi, clock: FakeClock
+) -> None:
     recorder.event(POD, "Normal", "Started", "x")
     post_all(recorder)
     clock.advance(3_001)
@@ -167,7 +104,34 @@ def test_after_most_of_an_hour_an_equal_event_is_a_new_one(recorder: EventRecord
     assert len(api.events) == 2
 
 
-def test_texts_are_clipped_to_the_limits_of_the_api(recorder: EventRecorder, api: Api) -> None:
+def test_what_is_too_old_to_be_counted_up_is_not_remembered(
+    recorder: EventRecorder, api: EventApi, clock: FakeClock
+) -> None:
+    for number in range(100):
+        recorder.event(POD, "Normal", "Started", str(number))
+        post_all(recorder)
+        clock.advance(100)
+    assert len(recorder._posted) <= 31
+
+
+def test_events_of_an_object_that_has_gone_are_posted_and_then_forgotten(
+    recorder: EventRecorder, api: EventApi
+) -> None:
+    recorder.event(POD, "Normal", "Started", "x")
+    recorder.event(NODE, "Normal", "Registered", "hello")
+    post_all(recorder)
+    recorder.event(POD, "Normal", "Deleted", "x")
+    recorder.forget(POD["metadata"]["uid"])
+    assert recorder.pending == 1
+    post_all(recorder)
+    assert len(api.events) == 3
+    assert [key.kind for key in recorder._posted] == ["Node"]
+    recorder.event(NODE, "Normal", "Registered", "hello")
+    post_all(recorder)
+    assert api.calls[-1] == "patch"
+
+
+def test_texts_are_clipped_to_the_limits_of_the_api(recorder: EventRecorder, api: EventApi) -> None:
     pod = {"metadata": {**POD["metadata"], "name": "n" * 253}}
     recorder.event(pod, "Normal", "R" * 200, "ü" * 1_000)
     post_all(recorder)
@@ -178,14 +142,14 @@ def test_texts_are_clipped_to_the_limits_of_the_api(recorder: EventRecorder, api
     assert len(api.only["metadata"]["name"]) <= 253
 
 
-def test_a_message_of_just_the_limit_is_left_alone(recorder: EventRecorder, api: Api) -> None:
+def test_a_message_of_just_the_limit_is_left_alone(recorder: EventRecorder, api: EventApi) -> None:
     recorder.event(POD, "Normal", "Started", "x" * 1024)
     post_all(recorder)
     assert api.only["message"] == "x" * 1024
 
 
 def test_when_the_server_cannot_be_asked_events_wait_with_growing_pauses(
-    recorder: EventRecorder, api: Api, clock: FakeClock
+    recorder: EventRecorder, api: EventApi, clock: FakeClock
 ) -> None:
     api.fail_before = [errors.CouldNotAsk("down") for _ in range(8)]
     recorder.event(POD, "Normal", "Started", "x")
@@ -199,7 +163,7 @@ def test_when_the_server_cannot_be_asked_events_wait_with_growing_pauses(
     assert recorder.dropped == 0
 
 
-def test_a_new_event_does_not_shorten_the_pause(recorder: EventRecorder, api: Api) -> None:
+def test_a_new_event_does_not_shorten_the_pause(recorder: EventRecorder, api: EventApi) -> None:
     api.fail_before = [errors.CouldNotAsk("down", retry_after=20.0)]
     recorder.event(POD, "Normal", "Started", "x")
     assert recorder.step() == 20.0
@@ -208,7 +172,9 @@ def test_a_new_event_does_not_shorten_the_pause(recorder: EventRecorder, api: Ap
     assert api.calls == ["create"]
 
 
-def test_what_happens_again_during_the_pause_is_counted(recorder: EventRecorder, api: Api, clock: FakeClock) -> None:
+def test_what_happens_again_during_the_pause_is_counted(
+    recorder: EventRecorder, api: EventApi, clock: FakeClock
+) -> None:
     api.fail_before = [errors.CouldNotAsk("down")]
     recorder.event(POD, "Normal", "Started", "x")
     clock.advance(recorder.step())
@@ -218,7 +184,7 @@ def test_what_happens_again_during_the_pause_is_counted(recorder: EventRecorder,
 
 
 def test_what_happens_again_during_a_failing_call_is_counted(
-    recorder: EventRecorder, api: Api, clock: FakeClock
+    recorder: EventRecorder, api: EventApi, clock: FakeClock
 ) -> None:
     api.fail_before = [errors.CouldNotAsk("down")]
     api.during_call = lambda: recorder.event(POD, "Normal", "Started", "x")
@@ -230,7 +196,7 @@ def test_what_happens_again_during_a_failing_call_is_counted(
     assert api.only["count"] == 2
 
 
-def test_a_success_makes_the_next_pause_short_again(recorder: EventRecorder, api: Api, clock: FakeClock) -> None:
+def test_a_success_makes_the_next_pause_short_again(recorder: EventRecorder, api: EventApi, clock: FakeClock) -> None:
     for _ in range(2):
         api.fail_before = [errors.CouldNotAsk("down"), errors.CouldNotAsk("down")]
         recorder.event(POD, "Normal", "Started", "x")
@@ -241,7 +207,7 @@ def test_a_success_makes_the_next_pause_short_again(recorder: EventRecorder, api
 
 
 def test_a_create_whose_answer_was_lost_is_not_posted_twice(
-    recorder: EventRecorder, api: Api, clock: FakeClock
+    recorder: EventRecorder, api: EventApi, clock: FakeClock
 ) -> None:
     api.fail_after = [errors.CouldNotAsk("reset", may_be_applied=True)]
     recorder.event(POD, "Normal", "Started", "x")
@@ -255,7 +221,7 @@ def test_a_create_whose_answer_was_lost_is_not_posted_twice(
 
 
 def test_a_patch_whose_answer_was_lost_is_not_counted_twice(
-    recorder: EventRecorder, api: Api, clock: FakeClock
+    recorder: EventRecorder, api: EventApi, clock: FakeClock
 ) -> None:
     recorder.event(POD, "Normal", "Started", "x")
     post_all(recorder)
@@ -268,7 +234,7 @@ def test_a_patch_whose_answer_was_lost_is_not_counted_twice(
 
 @pytest.mark.parametrize("error", [errors.Forbidden("ending"), errors.NotFound("no namespace")])
 def test_a_refused_event_is_dropped_and_counted_and_the_next_is_posted(
-    recorder: EventRecorder, api: Api, error: errors.Error
+    recorder: EventRecorder, api: EventApi, error: errors.Error
 ) -> None:
     api.fail_before = [error]
     recorder.event(POD, "Normal", "Started", "x")
@@ -282,22 +248,42 @@ def test_a_refused_event_is_dropped_and_counted_and_the_next_is_posted(
 
 
 def test_the_queue_is_bounded_and_what_does_not_fit_is_counted(recorder: EventRecorder) -> None:
-    for number in range(1_005):
-        recorder.event(POD, "Normal", "Started", f"message {number}")
-    assert recorder.pending == 1_000
+    for number in range(6_005):
+        recorder.event(pod(number), "Normal", "Started", "x")
+    assert recorder.pending == 6_000
     assert recorder.dropped == 5
 
 
-def test_old_news_is_dropped_and_counted(recorder: EventRecorder, api: Api, clock: FakeClock) -> None:
+def test_old_news_is_dropped_and_counted(recorder: EventRecorder, api: EventApi, clock: FakeClock) -> None:
     recorder.event(POD, "Normal", "Started", "x")
     recorder.event(POD, "Normal", "Started", "x")
-    clock.advance(601)
+    clock.advance(901)
     post_all(recorder)
     assert api.calls == []
     assert recorder.dropped == 2
 
 
-def test_a_step_makes_only_a_few_calls(recorder: EventRecorder, api: Api) -> None:
+def test_refused_events_are_one_line_in_the_log_and_not_one_each(
+    recorder: EventRecorder, api: EventApi, clock: FakeClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    for number in range(50):
+        api.fail_before = [errors.Forbidden("no right")]
+        recorder.event(pod(number), "Normal", "Started", "x")
+        post_all(recorder)
+    assert recorder.dropped == 50
+    assert sum("event refused" in message for message in caplog.messages) == 1
+
+
+def test_a_new_event_wakes_the_loop_and_a_repetition_does_not(recorder: EventRecorder) -> None:
+    wakes: list[int] = []
+    recorder.wake = lambda: wakes.append(recorder.pending)
+    recorder.event(POD, "Normal", "Started", "x")
+    recorder.event(POD, "Normal", "Started", "x")
+    recorder.event(POD, "Normal", "Stopped", "x")
+    assert wakes == [1, 2]
+
+
+def test_a_step_makes_only_a_few_calls(recorder: EventRecorder, api: EventApi) -> None:
     for number in range(12):
         recorder.event(POD, "Normal", "Started", f"message {number}")
     assert recorder.step() == 0.0
@@ -306,14 +292,14 @@ def test_a_step_makes_only_a_few_calls(recorder: EventRecorder, api: Api) -> Non
     assert len(api.events) == 12
 
 
-def test_what_is_remembered_is_bounded(recorder: EventRecorder) -> None:
+def test_what_is_remembered_is_bounded(recorder: EventRecorder, clock: FakeClock) -> None:
     for number in range(5_000):
-        recorder.event(POD, "Normal", "Started", f"message {number}")
-        post_all(recorder)
+        recorder.event(pod(number), "Normal", "Started", "x")
+        run(recorder, clock, 0.1)
     assert len(recorder._posted) == 4_096
 
 
-def test_a_recorder_with_nothing_to_post_looks_again_within_a_second(recorder: EventRecorder, api: Api) -> None:
+def test_a_recorder_with_nothing_to_post_looks_again_within_a_second(recorder: EventRecorder, api: EventApi) -> None:
     assert 0 < recorder.step() <= 1.0
     recorder.event(POD, "Normal", "Started", "x")
     assert 0 < recorder.step() <= 1.0

@@ -152,6 +152,34 @@ def test_the_provider_forgets_a_workload_whose_pod_is_let_go(world: KubeletWorld
     assert ("forget", name) in world.provider.calls
 
 
+def test_the_provider_forgets_a_workload_though_the_answer_to_the_last_write_is_lost(world: KubeletWorld) -> None:
+    world.run_pod()
+    name = world.box_name()
+    request = world.transport.request
+
+    def lose(method: str, path: str, **more: Any) -> ApiAnswer:
+        answer = request(method, path, **more)
+        if method == "PATCH" and world.pod() is None:
+            raise errors.CouldNotAsk("the connection broke", may_be_applied=True)
+        return answer
+
+    world.transport.request = lose  # type: ignore[method-assign]
+    world.delete_pod()
+    world.settle(60.0)
+    assert world.pod() is None
+    assert ("forget", name) in world.provider.calls
+
+
+def test_the_provider_forgets_a_workload_whose_pod_was_torn_from_us(world: KubeletWorld) -> None:
+    world.run_pod()
+    name = world.box_name()
+    world.patch_pod({"metadata": {"$deleteFromPrimitiveList/finalizers": [IDENTITY.finalizer]}})
+    world.delete_pod(grace=0)
+    world.settle(5.0)
+    assert world.pod() is None
+    assert ("forget", name) in world.provider.calls
+
+
 def test_a_final_delete_that_was_not_applied_is_sent_again(world: KubeletWorld) -> None:
     world.run_pod()
     world.delete_pod()

@@ -71,6 +71,39 @@ def test_an_unreachable_cloud_taints_the_node_and_leaves_it_ready(world: Kubelet
     assert taint_keys(world) == {"virtual-kubelet.io/provider"}
 
 
+def test_a_cordon_outlasts_an_outage_and_an_outage_a_cordon(world: KubeletWorld) -> None:
+    cordon_taint = {"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"}
+
+    def patch_spec(spec: dict[str, object]) -> None:
+        path = f"/api/v1/nodes/{NODE}"
+        answer = world.model.handle("PATCH", path, {}, {"spec": spec}, "application/merge-patch+json")
+        assert answer.status == 200, answer.body
+
+    def taints() -> list[dict[str, str]]:
+        found: list[dict[str, str]] = node(world)["spec"]["taints"]  # type: ignore[index]
+        return found
+
+    world.daemon.node_status.step()
+    patch_spec({"unschedulable": True, "taints": [*taints(), cordon_taint]})
+    now = world.clock.monotonic()
+    world.provider.reachability = lambda: Reachability(False, now, "Outage", "no answer")  # type: ignore[method-assign]
+    world.clock.advance(61)
+    world.daemon.node_status.step()
+    own, unreachable = "virtual-kubelet.io/provider", "memory.virtual-kubelet.io/unreachable"
+    assert taint_keys(world) == {own, unreachable} and cordon_taint in taints()
+    world.provider.reachability = lambda: Reachability(True, now, "", "")  # type: ignore[method-assign]
+    world.daemon.node_status.step()
+    assert taint_keys(world) == {own} and cordon_taint in taints()
+    assert node(world)["spec"]["unschedulable"] is True  # type: ignore[index]
+
+    world.provider.reachability = lambda: Reachability(False, now, "Outage", "no answer")  # type: ignore[method-assign]
+    world.daemon.node_status.step()
+    patch_spec({"unschedulable": None, "taints": [taint for taint in taints() if taint != cordon_taint]})
+    world.daemon.node_status.step()
+    assert taint_keys(world) == {own, unreachable} and cordon_taint not in taints()
+    assert "unschedulable" not in node(world)["spec"]  # type: ignore[operator]
+
+
 def test_foreign_labels_taints_and_conditions_are_left_alone(world: KubeletWorld) -> None:
     world.daemon.node_status.step()
     patch = {

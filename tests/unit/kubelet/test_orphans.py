@@ -8,7 +8,7 @@ from tests.support.clock import FakeClock
 from tests.support.in_memory_provider import Box
 from tests.support.kubelet_world import NODE, KubeletWorld
 from virtual_kubelet_salad import errors
-from virtual_kubelet_salad.kubelet.brake import Brake
+from virtual_kubelet_salad.kubelet.brake import HOLD_SECONDS, Brake
 from virtual_kubelet_salad.kubelet.provider import Owner, State, Workload
 
 
@@ -116,12 +116,36 @@ def test_many_orphans_that_were_seen_one_after_the_other_are_held_together(world
     assert world.daemon.brake.is_engaged()
 
 
+@pytest.mark.parametrize(
+    ("count", "total", "is_held"),
+    [(10, 10, False), (11, 11, True), (11, 21, True), (11, 22, False), (500, 1_000, False), (501, 1_000, True)],
+)
+def test_the_brake_holds_more_than_ten_and_more_than_half(
+    fake_clock: FakeClock, count: int, total: int, is_held: bool
+) -> None:
+    brake = Brake(fake_clock, lambda text: None)
+    assert brake.examine(frozenset(map(str, range(count))), total, "boxes vanished") is not is_held
+    assert brake.is_engaged() is is_held
+
+
 def test_few_vanishing_do_not_engage_the_brake(fake_clock: FakeClock) -> None:
     told: list[str] = []
     brake = Brake(fake_clock, told.append)
     assert brake.examine(frozenset(str(number) for number in range(10)), 10, "boxes vanished")
     assert brake.examine(frozenset(str(number) for number in range(40)), 100, "boxes vanished")
     assert told == []
+
+
+def test_a_second_mass_event_late_in_the_hold_is_held_as_long(fake_clock: FakeClock) -> None:
+    brake = Brake(fake_clock, lambda text: None)
+    first, second = (frozenset(f"{event}-{number}" for number in range(20)) for event in ("first", "second"))
+    assert not brake.examine(first, 39, "boxes vanished")
+    fake_clock.advance(HOLD_SECONDS - 1.0)
+    assert not brake.examine(first | second, 40, "boxes vanished")
+    fake_clock.advance(1.0)
+    assert not brake.examine(first | second, 39, "boxes vanished")
+    fake_clock.advance(HOLD_SECONDS)
+    assert brake.examine(first | second, 40, "boxes vanished")
 
 
 def test_the_brake_lets_a_true_mass_event_through_after_ten_minutes(fake_clock: FakeClock) -> None:

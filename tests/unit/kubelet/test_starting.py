@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
 
 from tests.support.in_memory_provider import IDENTITY, Box
 from tests.support.kubelet_world import NAMESPACE, KubeletWorld, holds_finalizer
 from tests.support.model_transport import lost_answer
 from virtual_kubelet_salad.errors import Blocked, Refused
+from virtual_kubelet_salad.kubelet import pods
 from virtual_kubelet_salad.kubelet.provider import Notice, Owner, State, Workload
 
 
@@ -77,6 +79,32 @@ def test_a_refused_pod_of_a_job_fails(world: KubeletWorld) -> None:
     world.settle()
     assert world.status()["phase"] == "Failed"
     assert world.status()["reason"] == "UnsupportedPodSpec"
+
+
+@pytest.mark.parametrize(("policy", "kind"), [("Always", "waiting"), ("Never", "terminated")])
+def test_every_container_of_a_refused_pod_says_why(world: KubeletWorld, policy: str, kind: str) -> None:
+    container = {"name": "main", "image": "image:1"}
+    world.create_pod(restartPolicy=policy, containers=[container, {"name": "debugger", "image": "tools:1"}])
+    world.settle(600.0)
+    main, debugger = world.status()["containerStatuses"]
+    assert (debugger["name"], debugger["image"]) == ("debugger", "tools:1")
+    assert list(main["state"]) == [kind] and main["state"] == debugger["state"]
+    assert main["state"][kind]["reason"] == "UnsupportedField"
+    assert "the container debugger: " in main["state"][kind]["message"]
+    assert main["state"][kind].get("exitCode", 128) == 128
+
+
+def test_a_pod_that_was_refused_has_never_had_a_workload(world: KubeletWorld) -> None:
+    """Its container has ended without a run, which is not the end of one."""
+    world.create_pod(restartPolicy="Never", hostNetwork=True)
+    world.settle()
+    pod = world.pod()
+    assert pod is not None and "terminated" in world.container()["state"]
+    assert not pods.has_started(pod) and not pods.was_seen(pod)
+    world.delete_pod()
+    world.settle(600.0)
+    assert world.pod() is None
+    assert world.provider.calls == []
 
 
 def test_a_pod_that_another_kubelet_started_gets_no_workload(world: KubeletWorld) -> None:

@@ -120,6 +120,27 @@ def test_a_second_false_alarm_is_held_as_the_first(world: KubeletWorld) -> None:
     assert phases(world, names) == {"Running"}
 
 
+@pytest.mark.parametrize(("count", "phase"), [(10, "Failed"), (11, "Running")])
+def test_exactly_ten_are_believed_and_eleven_are_held(world: KubeletWorld, count: int, phase: str) -> None:
+    names = run_pods(world, count)
+    vanish(world, names)
+    look_at(world, names)
+    assert phases(world, names) == {phase}
+
+
+def test_a_restart_in_the_hold_begins_it_anew(world: KubeletWorld) -> None:
+    names = run_pods(world, MANY)
+    hidden = vanish(world, names)
+    look_at(world, names, HOLD_SECONDS / 2.0)
+    world.start()
+    look_at(world, names, HOLD_SECONDS - 60.0)
+    assert phases(world, names) == {"Running"}
+    assert world.daemon.brake.is_engaged()
+    world.provider.boxes.update(hidden)
+    look_at(world, names, HOLD_SECONDS)
+    assert phases(world, names) == {"Running"}
+
+
 def test_what_vanished_while_no_daemon_ran_is_held_too(world: KubeletWorld) -> None:
     names = run_pods(world, MANY)
     vanish(world, names)

@@ -97,7 +97,7 @@ def test_a_fresh_budget_gives_its_burst_to_whoever_asks_but_for_the_reserves(clo
         RequestClass.SWEEP: 5,
         RequestClass.PROGRESS: 5,
         RequestClass.SAFETY: 1,
-        RequestClass.LOGS: 10,
+        RequestClass.LOGS: 5,
     }
 
 
@@ -195,6 +195,29 @@ def test_polls_within_their_share_are_never_refused_whatever_the_others_do(
             # Afterwards the bucket begins at nothing, so the reserve needs a while to be there again.
             paused_until = clock.monotonic() + 1.0 + 10.0
         clock.advance(1.0)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.floats(0.1, 70.0), min_size=1, max_size=8))
+def test_processes_that_follow_each_other_keep_the_limit_together(lives: list[float]) -> None:
+    clock = FakeClock()
+    times: list[float] = []
+    for life in lives:
+        # A standby is there long before it is asked for anything.
+        budget, end = Budget(clock, LIMIT, follows_another=True), clock.monotonic() + life
+        while clock.monotonic() < end:
+            times += [clock.monotonic()] * sum(take_all(budget, request_class) for request_class in RequestClass)
+            clock.advance(0.25)
+    assert busiest_minute(times) <= LIMIT
+
+
+def test_one_that_follows_another_gains_nothing_before_its_first_question(clock: FakeClock) -> None:
+    budget = Budget(clock, LIMIT, follows_another=True)
+    clock.advance(600.0)
+    wait = budget.try_acquire(RequestClass.POLL)
+    assert 0.0 < wait <= 1.0
+    clock.advance(wait)
+    assert budget.try_acquire(RequestClass.POLL) == 0.0
 
 
 def test_no_limit_grants_everything(clock: FakeClock) -> None:

@@ -105,6 +105,27 @@ def test_a_clock_that_was_ahead_and_is_set_right_makes_no_gap() -> None:
     assert all(start <= end for start, end, _ in world.logs.queries)
 
 
+def test_a_clock_that_is_set_back_tells_nothing_twice() -> None:
+    world = World(since_seconds=1_800.0)
+    world.logs.add(world.begin - 600 * SECOND, "Instance Exited:3 (Error)")
+    while world.tick(1.0) == 1.0:
+        pass
+    for _ in range(60):
+        world.tick()
+    world.clock.wrong_by = -900 * SECOND
+    for _ in range(12):
+        world.tick()
+    assert len(world.explanations.of("web")) == world.explanations.count("web") == 1
+
+
+def test_what_no_window_can_show_again_is_not_remembered(world: World) -> None:
+    for number in range(120):
+        world.logs.add(world.clock.now() + SECOND, instance=str(number))
+        world.tick()
+    assert len(world.woken) == 120, "each is told once"
+    assert len(world.feed._known) <= 32, "those of five minutes"
+
+
 def test_a_failed_tick_does_not_move_on(world: World) -> None:
     for _ in range(20):
         world.tick()

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from virtual_kubelet_salad.kubelet.provider import Owner
-from virtual_kubelet_salad.saladcloud import owner
+from virtual_kubelet_salad.saladcloud import names, owner
 from virtual_kubelet_salad.saladcloud.groups import GroupCache, by_state
 
 CLUSTER, NODE = "cluster", "node"
@@ -20,6 +20,16 @@ def raw(name: str, status: str = "pending", *, cluster: str = CLUSTER, node: str
         "name": name,
         "container": {"image": "nginx", "environment_variables": {"SALAD_VK_OWNER": owner.encode(record)}},
         "current_state": {"status": status},
+    }
+
+
+def made(attempt: int, cluster: str = CLUSTER) -> Any:
+    """A group as a daemon makes it for one pod, under the name that belongs to its record."""
+    record = Owner(cluster, NODE, "ns", "pod", "one uid", attempt, "")
+    name = names.workload_name(cluster, "pod", "one uid", attempt)
+    return {
+        **raw(name),
+        "container": {"image": "nginx", "environment_variables": {"SALAD_VK_OWNER": owner.encode(record)}},
     }
 
 
@@ -113,16 +123,18 @@ def test_a_list_that_began_before_it_was_gone_does_not_bring_it_back(cache: Grou
 
 
 def test_the_newest_attempt_is_that_of_our_cluster(cache: GroupCache) -> None:
-    first, second, foreign = raw("a"), raw("b", attempt=4), raw("c", attempt=9, cluster="another")
-    for group in (first, second, foreign):
-        record = Owner(
-            "another" if group is foreign else CLUSTER, NODE, "ns", "pod", "one uid", 9 if group is foreign else 4, ""
-        )
-        group["container"]["environment_variables"]["SALAD_VK_OWNER"] = owner.encode(record)
-    cache.put_list([first, foreign], 1)
-    cache.put(second, 2)
+    cache.put_list([made(3), made(9, cluster="another")], 1)
+    assert cache.newest_attempt("one uid") == 3
+    cache.put(made(4), 2)
     assert cache.newest_attempt("one uid") == 4
     assert cache.newest_attempt("another uid") is None
+
+
+def test_a_copy_of_a_group_or_an_altered_record_makes_no_attempt(cache: GroupCache) -> None:
+    """What is believed here is asked for name by name, down from the newest."""
+    cache.put_list([made(1), {**made(2), "name": "copy-of-it"}], 1)
+    cache.put({**made(3_000_000), "name": made(1)["name"]}, 2)
+    assert cache.newest_attempt("one uid") == 1
 
 
 def test_snapshots_are_numbered(cache: GroupCache) -> None:
