@@ -13,6 +13,7 @@ leads: a first start is not ready before its node exists, and a standby of a rol
 from __future__ import annotations
 
 import collections
+import dataclasses
 import datetime
 import faulthandler
 import logging
@@ -73,6 +74,24 @@ def run(config: Config, stop_requested: threading.Event) -> int:
     return _Process(config, stop_requested).run()
 
 
+@dataclasses.dataclass(frozen=True)
+class _ApiLines:
+    """The ways to the API server, apart from one another: none waits for a connection that another holds."""
+
+    work: OfficialTransport
+    lease: OfficialTransport
+    election: OfficialTransport
+    watch: OfficialTransport
+    reviews: OfficialTransport
+
+    def all(self) -> tuple[OfficialTransport, ...]:
+        return (*self.of_the_group(), self.election, self.watch)
+
+    def of_the_group(self) -> tuple[OfficialTransport, ...]:
+        """Those that the thread group's own threads use."""
+        return (self.work, self.lease, self.reviews)
+
+
 class _Process:
     """One daemon process."""
 
@@ -92,43 +111,45 @@ class _Process:
     def run(self) -> int:
         config = self._config
         kubernetes = load_configuration(config.kubeconfig, clock=self._clock)
-        app = health_api.health_app(
-            self._metrics.registry, self._late_threads, lambda: self._not_ready()
-        )
+        app = health_api.health_app(self._metrics.registry, self._late_threads, lambda: self._not_ready())
         try:
             health = health_api.HealthServer((config.metrics_address.host, config.metrics_address.port), app)
         except OSError as error:
             raise errors.Error(f"--metrics-address cannot be listened on: {error.strerror}") from None
-        transports = [OfficialTransport(kubernetes, pool_size=config.workers + 6)]
+        api_lines = _ApiLines(
+            work=OfficialTransport(kubernetes, pool_size=config.workers + 6),
+            lease=OfficialTransport(kubernetes, pool_size=1),
+            election=OfficialTransport(kubernetes, pool_size=1),
+            watch=OfficialTransport(kubernetes, pool_size=1),
+            reviews=OfficialTransport(kubernetes, pool_size=REVIEW_CONNECTIONS),
+        )
         try:
             health.start()
             log.info("health and metrics served address=%s:%d", *health.address)
-            transports += [OfficialTransport(kubernetes, pool_size=1) for _ in range(3)]
-            transports.append(OfficialTransport(kubernetes, pool_size=REVIEW_CONNECTIONS))
-            self._serve(transports)
+            self._serve(api_lines)
         finally:
             if self._port is not None:
                 self._port.stop()
             health.stop()
-            for transport in transports:
+            for transport in api_lines.all():
                 transport.close()
         return self._exit_code
 
-    def _serve(self, transports: list[OfficialTransport]) -> None:
+    def _serve(self, api_lines: _ApiLines) -> None:
         config, clock = self._config, self._clock
-        api = ApiServer(transports[0], self._observe, clock=clock, before_write=self._check_leadership)
+        api = ApiServer(api_lines.work, self._observe, clock=clock, before_write=self._check_leadership)
         identity = self._first_answer(lambda: (config.cluster_id or api.cluster_uid(), api.version()))
         if identity is None:
             return
         cluster_id, version = identity
         lease_api = ApiServer(
-            transports[1],
+            api_lines.lease,
             self._observe,
             clock=clock,
             timeout=HEARTBEAT_TIMEOUT_SECONDS,
             before_write=self._check_leadership,
         )
-        port = self._port = self._kubelet_port(transports[4])
+        port = self._port = self._kubelet_port(api_lines.reviews)
         settings = _settings(config, cluster_id, str(version.get("gitVersion", "")), port.number)
         recorder = EventRecorder(api, clock, COMPONENT, config.nodename)
         provider = saladcloud.build(
@@ -150,9 +171,9 @@ class _Process:
             metrics=self._metrics,
             is_active=self._is_active,
         )
-        self._add_loops((*parts.loops, *port.loops()), transports[2])
+        self._add_loops((*parts.loops, *port.loops()), api_lines.election)
         informer = PodInformer(
-            transports[3], parts.cache, clock, config.nodename, on_death=self._on_death, observe=self._observe
+            api_lines.watch, parts.cache, clock, config.nodename, on_death=self._on_death, observe=self._observe
         )
         self._group.add(
             Loop(
@@ -186,7 +207,8 @@ class _Process:
         self._election.start()
         self._group.start()
         self._stop_requested.wait()
-        self._stop(parts, informer, [provider.close, transports[0].close, transports[1].close])
+        # All that the threads of the group ask with; the election's and the informer's are stopped after them.
+        self._stop(parts, informer, [provider.close, *(line.close for line in api_lines.of_the_group())])
 
     def _kubelet_port(self, transport: OfficialTransport) -> KubeletPort:
         """Begins to answer on --kubelet-port. Raises `errors.Error`."""

@@ -94,7 +94,10 @@ class HealthServer:
         self._server = _Server(address, family)
         self._server.set_app(app)
         self._thread = threading.Thread(
-            target=self._server.serve_forever, args=(_STOP_POLL_SECONDS,), name="health api", daemon=True,
+            target=self._server.serve_forever,
+            args=(_STOP_POLL_SECONDS,),
+            name="health api",
+            daemon=True,
         )
 
     @property

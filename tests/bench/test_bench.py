@@ -157,8 +157,11 @@ def test_a_line_that_did_not_come_to_a_follower_has_no_delay_and_other_pods_line
 
 
 def test_the_kernels_counts_of_a_process_are_read() -> None:
-    burned = subprocess.Popen([sys.executable, "-c", "print(sum(range(5_000_000)), flush=True); input()"],
-                              stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    burned = subprocess.Popen(
+        [sys.executable, "-c", "print(sum(range(5_000_000)), flush=True); input()"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
     with burned:
         assert burned.stdout is not None and burned.stdin is not None
         burned.stdout.readline()

@@ -85,9 +85,7 @@ class World:
         self._stack.close()
 
     def _start_servers(self, stack: contextlib.ExitStack) -> None:
-        simulator = self._child(
-            stack, "simulator", "virtual_kubelet_salad.sandbox.salad_http", *self._simulator_flags
-        )
+        simulator = self._child(stack, "simulator", "virtual_kubelet_salad.sandbox.salad_http", *self._simulator_flags)
         kubeconfig = self._directory / "kubeconfig"
         api_server = self._child(
             stack, "api-server", "virtual_kubelet_salad.sandbox.api_http", "--kubeconfig", str(kubeconfig)

@@ -50,9 +50,7 @@ def world(control_plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory)
             with DaemonProcess(directory, kubeconfig, cloud.url, *flags) as daemon:
                 daemon.wait_until_ready()
                 try:
-                    yield LogsWorld(
-                        cluster, cloud, daemon, namespace, control_plane=control_plane, directory=directory
-                    )
+                    yield LogsWorld(cluster, cloud, daemon, namespace, control_plane=control_plane, directory=directory)
                     # The shipped rights were enough.
                     assert daemon.metrics().value("apiserver_requests_total", code="403") == 0
                     assert daemon.stop() == 0

@@ -17,7 +17,6 @@ import pytest
 from virtual_kubelet_salad import health_api
 from virtual_kubelet_salad.health_api import HealthServer, health_app
 
-
 DOCKERFILE = pathlib.Path(__file__).parent.parent.parent / "Dockerfile"
 
 STALE_THREAD = ("heartbeat", 60.0, 30.0)

@@ -227,7 +227,7 @@ class _Handler(BaseHTTPRequestHandler):
         metadata = {"resourceVersion": str(version)}
         if start + limit < len(pods):
             metadata["continue"] = str(start + limit)
-        page = {"kind": "PodList", "apiVersion": "v1", "metadata": metadata, "items": pods[start:start + limit]}
+        page = {"kind": "PodList", "apiVersion": "v1", "metadata": metadata, "items": pods[start : start + limit]}
         self.send_whole(200, page, {"Content-Type": "application/json"})
 
     def begin_stream(self) -> None:

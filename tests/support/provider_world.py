@@ -34,9 +34,7 @@ class FollowedPod:
             "spec": {"restartPolicy": restart_policy, "containers": [container], **spec},
             "status": {"phase": "Pending"},
         }
-        self.owner = Owner(
-            CLUSTER, NODE, "default", name, f"uid-of-{name}", 0, claims.image_hash(self.pod)
-        )
+        self.owner = Owner(CLUSTER, NODE, "default", name, f"uid-of-{name}", 0, claims.image_hash(self.pod))
         self.name = world.provider.workload_name(CLUSTER, name, self.owner.uid, 0)
         self.seen: list[Workload] = []
         self.notices: list[Notice] = []

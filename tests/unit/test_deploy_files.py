@@ -119,7 +119,9 @@ def test_probes_and_prometheus_ask_the_port_that_is_served(deployment: Object, c
     assert container["readinessProbe"]["httpGet"] == {"path": "/readyz", "port": "metrics"}
     annotations = deployment["spec"]["template"]["metadata"]["annotations"]
     assert annotations == {
-        "prometheus.io/scrape": "true", "prometheus.io/port": str(port), "prometheus.io/path": "/metrics",
+        "prometheus.io/scrape": "true",
+        "prometheus.io/port": str(port),
+        "prometheus.io/path": "/metrics",
     }
 
 

@@ -129,8 +129,12 @@ class OfficialTransport:
         if body is not None:
             headers["Content-Type"] = content_type or JSON
         request = self._client.param_serialize(
-            method, path, query_params=list(query.items()), header_params=headers, body=body,
-            auth_settings=["BearerToken"]
+            method,
+            path,
+            query_params=list(query.items()),
+            header_params=headers,
+            body=body,
+            auth_settings=["BearerToken"],
         )
         answer = self._client.call_api(*request, _request_timeout=(min(CONNECT_TIMEOUT_SECONDS, timeout), timeout))
         response: Stream = answer.response

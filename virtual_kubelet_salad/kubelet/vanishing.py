@@ -61,9 +61,7 @@ class Vanishing:
             if snapshot is None or snapshot.number == self._number or not self._cache.has_synced.is_set():
                 return
             self._number = snapshot.number
-            names = frozenset(
-                seen.name for seen in snapshot.sightings if self._claims.made(seen.name, seen.owner)
-            )
+            names = frozenset(seen.name for seen in snapshot.sightings if self._claims.made(seen.name, seen.owner))
             before = self._present if self._present is not None else self._left_behind()
             self._present = names if snapshot.is_complete else before | names
             known = self._recent(self._vanished)

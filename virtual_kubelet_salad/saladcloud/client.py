@@ -208,9 +208,7 @@ class SaladCloud:
         }
         path = f"{self._organization_path}/log-entries"
         try:
-            return self._send(
-                "query_log_entries", "POST", path, request_class, request, timeout=_LOGS_TIMEOUT
-            ).body
+            return self._send("query_log_entries", "POST", path, request_class, request, timeout=_LOGS_TIMEOUT).body
         except (NotFound, Blocked, Refused, Conflict) as error:
             raise CouldNotAsk(str(error)) from error
 

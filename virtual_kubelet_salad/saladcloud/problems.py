@@ -52,9 +52,7 @@ def error_of(answer: Answer, *, is_write: bool, request: object = None) -> Error
     if status < 400:
         return CouldNotAsk(f"SaladCloud answered {status}, which is no answer")
     if status == 408 or status >= 500:
-        return CouldNotAsk(
-            f"SaladCloud answered {status}", retry_after=answer.retry_after, may_be_applied=is_write
-        )
+        return CouldNotAsk(f"SaladCloud answered {status}", retry_after=answer.retry_after, may_be_applied=is_write)
     if not answer.is_json or not isinstance(answer.body, Mapping):
         text = f"SaladCloud answered {status} with a page instead of a reason"
         return CouldNotAsk(text, retry_after=answer.retry_after)

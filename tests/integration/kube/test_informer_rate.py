@@ -50,9 +50,7 @@ class CountingTransport(OfficialTransport):
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("broken", ["list", "watch", "both"])
 @pytest.mark.parametrize("name", NO_HOT_LOOP)
-def test_at_most_5_requests_go_out_in_10_seconds_of_failure(
-    api: FaultyApi, name: str, broken: str, seed: int
-) -> None:
+def test_at_most_5_requests_go_out_in_10_seconds_of_failure(api: FaultyApi, name: str, broken: str, seed: int) -> None:
     fault = NO_HOT_LOOP[name]
     if fault is None:
         api.stop()
@@ -72,9 +70,7 @@ def test_at_most_5_requests_go_out_in_10_seconds_of_failure(
             clock.advance(seconds)
 
     transport = CountingTransport(Configuration(host=api.url))
-    informer = PodInformer(
-        transport, PodCache(clock), clock, "node", pacing=Pacing(random.Random(seed)), wait=wait
-    )
+    informer = PodInformer(transport, PodCache(clock), clock, "node", pacing=Pacing(random.Random(seed)), wait=wait)
     informer.start()
     assert ten_seconds_are_over.wait(SOON_SECONDS)
     asked = transport.asked

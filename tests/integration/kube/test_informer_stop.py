@@ -37,9 +37,7 @@ def test_it_stops_within_its_time_limit_in_every_state(api: FaultyApi, state: st
         followed.informer.start()
         if repetition % 3:  # else: at once, in whatever state it is
             wanted = 1 if api.list_fault else 2
-            wait_until(
-                lambda: api.count() >= asked_before + wanted, timeout=SOON_SECONDS, what=state, interval=0.001
-            )
+            wait_until(lambda: api.count() >= asked_before + wanted, timeout=SOON_SECONDS, what=state, interval=0.001)
         started = CLOCK.monotonic()
         assert followed.informer.stop()
         assert CLOCK.monotonic() - started < STOP_TIMEOUT_SECONDS

@@ -72,9 +72,7 @@ def test_a_redirect_is_not_followed(api: FaultyApi, transport: OfficialTransport
 
 @pytest.mark.parametrize("method", ["GET", "PATCH", "PUT", "DELETE", "POST"])
 @pytest.mark.parametrize("status", [429, 503])
-def test_nothing_is_repeated_by_itself(
-    api: FaultyApi, transport: OfficialTransport, method: str, status: int
-) -> None:
+def test_nothing_is_repeated_by_itself(api: FaultyApi, transport: OfficialTransport, method: str, status: int) -> None:
     api.answers[method, PATH] = Scripted(status, {}, {"Retry-After": "1"})
     assert transport.request(method, PATH, timeout=5.0).status == status
     assert len(api.requests) == 1

@@ -79,7 +79,7 @@ def test_a_size_is_sent_in_the_units_of_the_api() -> None:
         ({"ephemeral-storage": "2Pi"}, "bytes of ephemeral-storage"),
         ({"nvidia.com/gpu": "1500m"}, "whole number"),
         ({"nvidia.com/gpu": "513"}, "whole number"),
-        ({"amd.com/gpu": "1"}, 'no amd.com/gpu. To run the pod without it, annotate it with salad.com/ignore-unsuppor'),
+        ({"amd.com/gpu": "1"}, "no amd.com/gpu. To run the pod without it, annotate it with salad.com/ignore-unsuppor"),
         ({"hugepages-2Mi": "64Mi"}, "no hugepages-2Mi"),
         ({"cpu": "-1"}, "negative"),
         ({"cpu": "many"}, "'many' is not a quantity"),

@@ -82,9 +82,7 @@ def _registry_authentication() -> fields.Nested:
     return _one_of_kinds(
         aws_ecr=_members(access_key_id=_string(1, 10_000, **secret), secret_access_key=_string(1, 10_000, **secret)),
         basic=_members(username=_string(1, 10_000, **secret), password=_string(1, 10_000, **secret)),
-        docker_hub=_members(
-            username=_string(1, 10_000, **secret), personal_access_token=_string(1, 10_000, **secret)
-        ),
+        docker_hub=_members(username=_string(1, 10_000, **secret), personal_access_token=_string(1, 10_000, **secret)),
         gcp_gar=_members(service_key=fields.String(validate=validate.Length(1, 10_000), required=True)),
         gcp_gcr=_members(service_key=fields.String(validate=validate.Length(1, 10_000), required=True)),
     )
@@ -121,9 +119,7 @@ _PROTOTYPE = _writer(
     autostart_policy=_boolean(required=True),
     replicas=_number(0, 500, required=True),
     restart_policy=_choice("always", "on_failure", "never", required=True),
-    country_codes=fields.List(
-        fields.String(validate=validate.Regexp(r"[a-z]{2}\Z")), validate=validate.Length(1, 500)
-    ),
+    country_codes=fields.List(fields.String(validate=validate.Regexp(r"[a-z]{2}\Z")), validate=validate.Length(1, 500)),
     networking=_members(
         protocol=_choice("http", required=True),
         port=_number(1, 65_535, required=True),
