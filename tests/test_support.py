@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+import datetime
 import html
+import http.client
 import json
 import os
 import pathlib
 import socket
 import subprocess
 import sys
+import threading
 from urllib.parse import quote
 
 import pytest
@@ -20,7 +23,10 @@ from tests.support.canaries import Canary, found
 from tests.support.clock import FakeClock
 from tests.support.control_plane_build import CONTROL_PLANE, METRICS_SERVER
 from tests.support.go_build import CannotBuild
+from tests.support.plain_http import NoAnswer, ask
 from tests.support.waiting import wait_until
+from virtual_kubelet_salad.sandbox import pki
+from virtual_kubelet_salad.sandbox.https_api import CouldNotReach, HttpsApi
 from virtual_kubelet_salad.sandbox.ports import free_ports
 from virtual_kubelet_salad.sandbox.processes import ChildProcess
 
@@ -32,6 +38,35 @@ def _executable(path: pathlib.Path, text: str = "#!/bin/sh\n") -> pathlib.Path:
     path.write_text(text)
     path.chmod(0o755)
     return path
+
+
+# -- plain requests
+
+
+def test_an_answer_that_is_cut_off_is_none(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def cut_off() -> None:
+            made = server.accept()[0]
+            with made:
+                made.recv(65_536)
+                made.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf")
+
+        thread = threading.Thread(target=cut_off)
+        thread.start()
+        with pytest.raises(NoAnswer, match="IncompleteRead"):
+            ask("GET", f"http://127.0.0.1:{server.getsockname()[1]}/")
+        thread.join(60.0)
+
+    def fail(*arguments: object, **options: object) -> None:
+        raise http.client.IncompleteRead(b"half", 96)
+
+    authority = pki.CertificateAuthority(tmp_path, "ca", datetime.datetime.now(datetime.UTC))
+    client = authority.client("client", "ada")
+    api = HttpsApi("https://127.0.0.1:1", authority.own.certificate, client.certificate, client.key)
+    monkeypatch.setattr("urllib.request.urlopen", fail)
+    with pytest.raises(CouldNotReach, match="IncompleteRead"):
+        api.request("GET", "/readyz")
 
 
 # -- canaries
@@ -230,7 +265,8 @@ output="$2"
 # -- what holds for every test
 
 
-def test_a_test_that_leaves_a_thread_fails(pytester: pytest.Pytester) -> None:
+def test_a_test_that_leaves_a_thread_fails(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tests.conftest.THREAD_GRACE_SECONDS", 0.2)
     pytester.makeconftest("from tests.conftest import *")
     pytester.makepyfile("""
         import threading

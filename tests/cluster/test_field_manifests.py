@@ -72,7 +72,7 @@ def world(control_plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory)
             world.kubectl("delete", "deployments,statefulsets,cronjobs,jobs", "--all", "--wait=false")
             world.until_nothing_is_left(timeout=SECONDS)
             world.kubectl("delete", "persistentvolume", volume["metadata"]["name"], "--wait=false")
-            check_rights(world)
+            check_rights(world.daemon)
 
 
 def _persistent_volume(namespace: str) -> Object:
@@ -195,7 +195,7 @@ def _check_text_generation(world: ClusterWorld, pod: Object, request: Any) -> No
     startup = request["startup_probe"]
     assert startup["failure_threshold"] <= 20
     assert startup["failure_threshold"] * startup["period_seconds"] >= 900
-    assert "90 failures × 10 s" in _told(world, pod, "ProbeAdjusted")
+    assert "failureThreshold 90, periodSeconds 10" in _told(world, pod, "ProbeAdjusted")
     assert {"name": "X-Probe", "value": "readiness"} in request["readiness_probe"]["http"]["headers"]
 
 

@@ -25,7 +25,7 @@ from tests.support.cluster_world import (
     new_namespace,
 )
 from tests.support.control_plane import ControlPlane
-from tests.support.kubectl_described import Description, Reader
+from tests.support.kubectl_described import READ_SECONDS, Description, Reader
 
 # A state that a test has seen stays, because the simulator's next step is as far away as this.
 FAR_AWAY_SECONDS = 1_000_000.0
@@ -45,7 +45,7 @@ def reader(control_plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory
     with new_namespace(control_plane) as namespace:
         with cluster_world(control_plane, namespace, directory, *flags, cloud_flags=QUICK_CLOUD_FLAGS) as world:
             yield Reader(world)
-            check_rights(world)
+            check_rights(world.daemon)
 
 
 @pytest.fixture(autouse=True)
@@ -190,7 +190,7 @@ def test_a_running_pod_with_a_gateway_and_what_a_restart_of_the_daemon_tells(rea
         assert described.field("Message") == described.field("Reason") == ""
         host = re.search(r"salad\.com/access-domain-name: (\S+)", described.text)
         assert host is not None
-        assert described.event("AddressAssigned").message == f"the gateway's host name is {host[1]}"
+        assert described.event("AddressAssigned").message == f"The gateway's host name is {host[1]}"
         assert described.event("Started").message == "Started container main"
         assert described.event("Allocated").count == 1
         assert not [event for event in described.events if event.type == "Warning"]
@@ -225,7 +225,7 @@ def test_a_running_pod_with_a_gateway_and_what_a_restart_of_the_daemon_tells(rea
 def test_a_pod_whose_machine_went_away(reader: Reader) -> None:
     name, world = _name(), reader.on
     reader.create(name, gpus=1, annotations=GPU_CLASSES)
-    pod = world.until_ready(name)
+    pod = world.until_ready(name, READ_SECONDS)
     reader.configure(allocation=FAR_AWAY_SECONDS)
     world.cloud.control("preempt", name=seen.group_name(pod))
     described = reader.until_it_waits(
@@ -304,7 +304,7 @@ def test_pods_without_credit(reader: Reader) -> None:
     ran, late = _name(), _name()
     world = reader.on
     reader.create(ran, is_bound=True)
-    world.until_ready(ran)
+    world.until_ready(ran, READ_SECONDS)
     world.cloud.control("out_of_credit", on=True)
     try:
         reader.create(late, is_bound=True)

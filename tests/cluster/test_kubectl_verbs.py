@@ -37,6 +37,7 @@ from tests.support.cluster_world import (
 from tests.support.control_plane import ControlPlane
 from tests.support.egress import NODE_ADDRESS, Egress
 from tests.support.kubectl_world import KubectlWorld
+from tests.support.story_choice import wanted_stories
 
 Story = Callable[[KubectlWorld], None]
 
@@ -71,7 +72,7 @@ def played(
     request: pytest.FixtureRequest, control_plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[dict[Story, Future[float]]]:
     """The stories that are wanted in this run, all begun; they have ended before everything else does."""
-    wanted = [story for story in ALL if story in _wanted(request)]
+    wanted = [story for story in ALL if story in wanted_stories(request)]
     directory = tmp_path_factory.mktemp("kubectl-verbs")
     cluster = seen.over_tls(control_plane.api())
     with contextlib.ExitStack() as stack:
@@ -89,7 +90,7 @@ def played(
         concurrent.futures.wait(stories.values(), STORY_SECONDS)
         auditor.check()
         for world in worlds.values():
-            check_rights(world)
+            check_rights(world.daemon)
 
 
 def _worlds(
@@ -124,14 +125,6 @@ def _play(story: Story, world: KubectlWorld, namespaces: contextlib.ExitStack) -
     began = time.monotonic()
     story(world.in_namespace(namespaces.enter_context(new_namespace(world.control_plane))))
     return time.monotonic() - began
-
-
-def _wanted(request: pytest.FixtureRequest) -> set[object]:
-    return {
-        item.callspec.params.get("story")
-        for item in request.session.items
-        if isinstance(item, pytest.Function) and hasattr(item, "callspec")
-    }
 
 
 @pytest.mark.parametrize("story", ALL, ids=lambda story: story.__name__)

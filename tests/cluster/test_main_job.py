@@ -61,7 +61,7 @@ def shared(
     """Intervals, rate limit, list limit and leader election as by default."""
     with cluster_world(control_plane, "default", tmp_path_factory.mktemp("main-job"), *IDENTITY) as world:
         yield world
-        check_rights(world)
+        check_rights(world.daemon)
         assert world.cloud.statistics()["requests_by_code"].get("429", 0) == 0
 
 

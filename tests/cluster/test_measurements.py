@@ -75,7 +75,7 @@ def world(control_plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory)
             world.cloud.control("configure", usage_period=USAGE_PERIOD_SECONDS)
             with metrics_server(control_plane, program, directory):
                 yield world
-                check_rights(world)
+                check_rights(world.daemon)
             world.kubectl("delete", "hpa,deployment,pod", "--all", "--wait=false")
             world.until_nothing_is_left(timeout=END_SECONDS)
 

@@ -36,7 +36,7 @@ def world(control_plane: ControlPlane, namespace: str, tmp_path: pathlib.Path) -
             plain.cluster, plain.cloud, plain.daemon, namespace,
             control_plane=control_plane, node=NODE, server=server, directory=tmp_path,
         )  # fmt: skip
-        check_rights(plain)
+        check_rights(plain.daemon)
 
 
 def test_the_node_is_believed_once_somebody_has_approved_its_certificate(world: KubectlWorld) -> None:

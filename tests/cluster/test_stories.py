@@ -32,6 +32,7 @@ from tests.support.cluster_world import (
     running,
 )
 from tests.support.control_plane import ControlPlane
+from tests.support.story_choice import wanted_stories
 
 Story = Callable[[ClusterWorld], None]
 
@@ -48,7 +49,7 @@ def played(
     request: pytest.FixtureRequest, control_plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[dict[Story, Future[float]]]:
     """The stories that are wanted in this run, all begun; they have ended before everything else does."""
-    wanted = [story for story in ALL if story in _wanted(request)]
+    wanted = [story for story in ALL if story in wanted_stories(request)]
     directory = tmp_path_factory.mktemp("stories")
     cluster = seen.over_tls(control_plane.api())
     with contextlib.ExitStack() as stack:
@@ -100,14 +101,6 @@ def _play(story: Story, world: ClusterWorld) -> float:
     with new_namespace(world.control_plane) as namespace:
         story(world.in_namespace(namespace))
     return time.monotonic() - began
-
-
-def _wanted(request: pytest.FixtureRequest) -> set[object]:
-    return {
-        item.callspec.params.get("story")
-        for item in request.session.items
-        if isinstance(item, pytest.Function) and hasattr(item, "callspec")
-    }
 
 
 @pytest.mark.parametrize("story", ALL, ids=lambda story: story.__name__)

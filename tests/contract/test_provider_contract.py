@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
 
@@ -54,6 +55,22 @@ def test_a_create_without_an_answer_may_be_applied(world: ProviderWorld) -> None
     with pytest.raises(CouldNotAsk) as caught:
         pod.create()
     assert caught.value.may_be_applied
+    assert world.provider.exists(pod.name) == pod.owner
+
+
+def test_what_an_answer_shows_exists_though_a_newer_list_does_not_show_it(
+    world: ProviderWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A list may be some seconds behind; who took its silence for a name of somebody else's would create it twice."""
+    pod, cache = world.pod(), world.provider._cache
+    put = cache.put
+
+    def overtaken(raw: Any, asked_at: float) -> object:
+        found = put(raw, asked_at)
+        cache.put_list([], asked_at + 0.1)
+        return found
+
+    monkeypatch.setattr(cache, "put", overtaken)
     assert world.provider.exists(pod.name) == pod.owner
 
 

@@ -27,8 +27,8 @@ from virtual_kubelet_salad.sandbox.api_model import ApiServerModel
 
 PODS = "/api/v1/namespaces/default/pods"
 SPEC = {"containers": [{"name": "main", "image": "image"}]}
-STOP_SECONDS = 2.0
-TIMEOUT_SECONDS = 10
+STOP_SECONDS = 30.0
+TIMEOUT_SECONDS = 60
 
 Json = dict[str, Any]
 

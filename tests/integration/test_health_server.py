@@ -21,6 +21,9 @@ DOCKERFILE = pathlib.Path(__file__).parent.parent.parent / "Dockerfile"
 
 STALE_THREAD = ("heartbeat", 60.0, 30.0)
 
+# Shorter than the server's own patience, so that nobody is answered only because it has ended.
+CLIENT_SECONDS = 0.9 * health_api._SOCKET_TIMEOUT_SECONDS
+
 
 @contextlib.contextmanager
 def serving(host: str = "127.0.0.1", stale: tuple[tuple[str, float, float], ...] = ()) -> Iterator[HealthServer]:
@@ -33,7 +36,7 @@ def serving(host: str = "127.0.0.1", stale: tuple[tuple[str, float, float], ...]
 
 
 def get(server: HealthServer, path: str = "/healthz") -> int:
-    connection = http.client.HTTPConnection(*server.address, timeout=5)
+    connection = http.client.HTTPConnection(*server.address, timeout=CLIENT_SECONDS)
     with contextlib.closing(connection):
         connection.request("GET", path)
         response = connection.getresponse()
@@ -60,7 +63,7 @@ def test_a_port_in_use_is_found_at_once() -> None:
 def test_clients_that_never_finish_their_request_do_not_stop_the_others() -> None:
     with serving() as server, contextlib.ExitStack() as clients:
         for _ in range(3 * health_api._MAX_CONNECTIONS):
-            mute = clients.enter_context(socket.create_connection(server.address, timeout=5))
+            mute = clients.enter_context(socket.create_connection(server.address, timeout=CLIENT_SECONDS))
             mute.sendall(b"GET /healthz HT")
             assert get(server) == 200
 
@@ -69,7 +72,7 @@ def test_the_number_of_threads_is_bounded() -> None:
     with serving() as server, contextlib.ExitStack() as clients:
         before = threading.active_count()
         mutes = [
-            clients.enter_context(socket.create_connection(server.address, timeout=5))
+            clients.enter_context(socket.create_connection(server.address, timeout=CLIENT_SECONDS))
             for _ in range(2 * health_api._MAX_CONNECTIONS)
         ]
         assert mutes[0].recv(1) == b""  # the oldest was closed for a newer one
@@ -80,7 +83,7 @@ def test_the_number_of_threads_is_bounded() -> None:
 def test_stop_does_not_wait_for_a_mute_client() -> None:
     with contextlib.ExitStack() as clients:
         with serving() as server:
-            mute = clients.enter_context(socket.create_connection(server.address, timeout=5))
+            mute = clients.enter_context(socket.create_connection(server.address, timeout=CLIENT_SECONDS))
             mute.sendall(b"GET /")
             assert get(server) == 200
         assert mute.recv(1) == b""
@@ -93,7 +96,7 @@ def image_health_check(port: int) -> int:
     _, dash_c, code = json.loads(command)
     assert (dash_c, code.count("8080")) == ("-c", 1)
     arguments = [sys.executable, "-I", "-c", code.replace("8080", str(port))]
-    return subprocess.run(arguments, capture_output=True, timeout=60).returncode
+    return subprocess.run(arguments, capture_output=True, timeout=CLIENT_SECONDS).returncode
 
 
 def test_the_health_check_of_the_image_succeeds_only_while_the_daemon_is_healthy() -> None:

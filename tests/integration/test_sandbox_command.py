@@ -10,6 +10,7 @@ import re
 import select
 import signal
 import subprocess
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 
@@ -62,6 +63,25 @@ def run(directory: pathlib.Path, *flags: str) -> tuple[int, str, list[str]]:
         return code, sandbox.output(), sandbox.leftovers()
 
 
+def address(sandbox: SandboxProcess) -> str:
+    """Where its API server listens."""
+    found = re.search(r"^kubectl: export KUBECONFIG=(\S+)$", sandbox.output(), re.MULTILINE)
+    assert found
+    server = re.search(r"server: (\S+)", pathlib.Path(found[1]).read_text())
+    assert server
+    return server[1]
+
+
+def ask(sandbox: SandboxProcess, path: str) -> tuple[int, bytes]:
+    """Status and body of a GET."""
+    try:
+        with urllib.request.urlopen(f"{address(sandbox)}{path}") as answer:
+            return answer.status, answer.read()
+    except urllib.error.HTTPError as refusal:
+        with refusal:
+            return refusal.code, refusal.read()
+
+
 def test_the_samples_become_ready_finished_or_refused(tmp_path: pathlib.Path) -> None:
     code, output, leftovers = run(tmp_path, "--profile", "fast", "--seed", "7", "--until-ready", "--timeout", "60s")
     assert code == 0, output
@@ -87,14 +107,33 @@ def test_own_manifests_are_run(tmp_path: pathlib.Path) -> None:
 def test_the_kubeconfig_that_is_printed_works_while_it_runs(tmp_path: pathlib.Path) -> None:
     with SandboxProcess(tmp_path, "--profile", "fast") as sandbox:
         sandbox.wait_for_output("node  saladcloud-node: ready")
-        found = re.search(r"^kubectl: export KUBECONFIG=(\S+)$", sandbox.output(), re.MULTILINE)
-        assert found
-        server = re.search(r"server: (\S+)", pathlib.Path(found[1]).read_text())
-        assert server
-        with urllib.request.urlopen(f"{server[1]}/api/v1/nodes") as answer:
-            (node,) = json.load(answer)["items"]
+        (node,) = json.loads(ask(sandbox, "/api/v1/nodes")[1])["items"]
         assert node["metadata"]["name"] == "saladcloud-node"
         assert sandbox.stop() == 0
+        assert sandbox.leftovers() == []
+
+
+def test_the_node_is_asked_for_logs_as_in_any_cluster(tmp_path: pathlib.Path) -> None:
+    pods = "/api/v1/namespaces/default/pods"
+    with SandboxProcess(tmp_path, "--profile", "fast") as sandbox:
+        sandbox.wait_for_output(": Running, ready")
+        sandbox.wait_for_output("pod   refused: UnsupportedField")
+        name = re.findall(r"pod   (\S+): Running, ready", sandbox.output())[0]
+        wait_until(lambda: b" started\n" in ask(sandbox, f"{pods}/{name}/log")[1], timeout=60, what="the first line")
+        status, answer = ask(sandbox, f"{pods}/{name}/log?previous=true")
+        assert status == 400 and json.loads(answer)["message"].startswith("previous terminated container ")
+        status, answer = ask(sandbox, f"{pods}/refused/log")
+        assert status == 400 and "is waiting to start: UnsupportedField: hostNetwork" in json.loads(answer)["message"]
+        status, answer = ask(sandbox, f"{pods}/refused/log?container=other")
+        assert status == 400 and json.loads(answer)["message"] == "container other is not valid for pod refused"
+        assert ask(sandbox, f"{pods}/nobody/log")[0] == 404
+        status, answer = ask(sandbox, f"{pods}/{name}/exec?command=ls")
+        assert status == 501 and json.loads(answer)["message"].startswith("kubectl exec and cp are not possible")
+        assert ask(sandbox, "/api/v1/nodes/saladcloud-node/proxy/healthz") == (200, b"ok")
+        with urllib.request.urlopen(f"{address(sandbox)}{pods}/{name}/log?follow=true") as follower:
+            assert follower.readline().endswith(b" started\n")
+            assert sandbox.stop() == 0
+        assert "Traceback" not in sandbox.output()
         assert sandbox.leftovers() == []
 
 

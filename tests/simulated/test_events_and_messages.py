@@ -63,7 +63,7 @@ def test_a_gpu_pod_says_at_each_stage_what_it_waits_for_since_when_and_what_is_n
     later = re.fullmatch(pattern, message(world))
     assert later is not None and int(later[1]) > int(found[1]) and later[2] == found[2]
     text = until_waiting(world, "ContainerCreating")
-    assert re.fullmatch(rf"The machine creates the container \(since {TIME}\)", text)
+    assert re.fullmatch(rf"The machine creates the container; it starts next \(since {TIME}\)", text)
     world.run_until(world.is_running, 200.0)
     assert message(world) == ""
 

@@ -78,6 +78,7 @@ def run(directory: pathlib.Path, minutes: float, seed: int) -> Report:
             daemon.wait_until_ready()
             world = World(seen.over_http(api_server.url), cloud, daemon)
             samples, pods = _Life(world, api_server, chance).live(minutes * MINUTE_SECONDS)
+            world.until(lambda: world.requests("create_container_group") > 0, "a create", SETTLE_SECONDS)
             for pod in world.pods():
                 world.cluster.delete_pod(pod["metadata"]["name"])
             world.until_nothing_is_left(keep=FOREIGN, timeout=SETTLE_SECONDS)

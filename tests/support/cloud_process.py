@@ -19,7 +19,7 @@ from tests.support.waiting import wait_until
 from virtual_kubelet_salad.sandbox.api_http import kubeconfig
 from virtual_kubelet_salad.sandbox.processes import ChildProcess
 
-READY_SECONDS = 20.0
+READY_SECONDS = 120.0
 STOP_SECONDS = 5.0
 REPOSITORY = pathlib.Path(__file__).parent.parent.parent
 CONTROL = "/__control__/"

@@ -21,7 +21,7 @@ from virtual_kubelet_salad.sandbox.ports import free_ports
 from virtual_kubelet_salad.sandbox.processes import ChildProcess
 
 RBAC_MANIFEST = pathlib.Path(__file__).parent.parent.parent / "deploy" / "manifests" / "rbac.yaml"
-KUBECTL_SECONDS = 60
+KUBECTL_SECONDS = 180
 TOKEN_LIFE = "24h"
 
 

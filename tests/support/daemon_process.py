@@ -23,10 +23,10 @@ from tests.support.waiting import wait_until
 from virtual_kubelet_salad.sandbox.processes import ChildProcess
 
 API_KEY = "tests-own-key"
-READY_SECONDS = 40.0
+READY_SECONDS = 120.0
 # --shutdown-timeout of every daemon here, and what the process may need on top of it to end.
 SHUTDOWN_SECONDS = 10.0
-EXIT_GRACE_SECONDS = 5.0
+EXIT_GRACE_SECONDS = 20.0
 _ADDRESS = re.compile(r'health and metrics served address=([^\s"]+)')
 # What no run may write, however it ends.
 _PROBLEMS = ("Traceback (most recent call last)", " CRITICAL ")
@@ -46,13 +46,17 @@ class Samples:
     def value(self, name: str, **labels: str) -> float:
         """The sum over all samples of that name (without the common prefix) that have these labels. AssertionError
         when there is none."""
-        found = [
-            value
+        found = [value for _, value in self.samples(name, **labels)]
+        assert found, f"no sample {name} {labels}"
+        return sum(found)
+
+    def samples(self, name: str, **labels: str) -> list[tuple[dict[str, str], float]]:
+        """All labels and the value of each sample of that name that has these labels."""
+        return [
+            (has, value)
             for sample, has, value in self._samples
             if sample == f"virtual_kubelet_salad_{name}" and labels.items() <= has.items()
         ]
-        assert found, f"no sample {name} {labels}"
-        return sum(found)
 
 
 class DaemonProcess:

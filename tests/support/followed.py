@@ -16,7 +16,7 @@ from virtual_kubelet_salad.kube.pod_source import Timing
 from virtual_kubelet_salad.kube.transport import OfficialTransport
 from virtual_kubelet_salad.runtime.clock import Clock, SystemClock
 
-SOON_SECONDS = 5.0
+SOON_SECONDS = 60.0
 CLOCK = SystemClock()
 FAST = Timing(watch=1, watch_read_timeout=0.4, list_read_timeout=0.4, healthy_watch=0.2)
 

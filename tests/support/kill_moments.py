@@ -21,7 +21,7 @@ PATIENCE_REQUESTS = 30
 # After a write has been seen: its answer is on its way, or has just come.
 MOST_SECONDS_AFTER_A_WRITE = 0.1
 LOOK_SECONDS = 0.005
-SECONDS = 120.0
+SECONDS = 240.0
 # As often as they are written here: most lives see creates, few an update.
 CLOUD_WRITES = (*3 * ("create_container_group",), *3 * ("delete_container_group",), "update_container_group")
 API_WRITES = (*3 * (("PATCH", "pods/status", "/status"),), ("DELETE", "pods", "/pods/"))

@@ -44,7 +44,8 @@ class Description:
 
     @property
     def conditions(self) -> dict[str, str]:
-        block = self.text.split("\nConditions:\n")[1].split("\nVolumes:")[0].splitlines()[1:]
+        """None before somebody has written the first."""
+        block = self.text.partition("\nConditions:\n")[2].partition("\nVolumes:")[0].splitlines()[1:]
         return {line.split()[0]: line.split()[1] for line in block if line.startswith("  ")}
 
     @property

@@ -60,6 +60,10 @@ class LogsWorld(World):
 
         self.until(look, f"logs {' '.join(words)}", LINES_SECONDS)
 
+    def until_readers(self, count: int) -> None:
+        """Until so many logs are being read; who has gone is counted for a moment."""
+        self.until(lambda: self.daemon.metrics().value("kubelet_log_readers") == count, f"{count} readers")
+
     def port(self) -> int:
         node = self.cluster.node()
         assert node is not None
@@ -106,11 +110,15 @@ class Followed:
 
     def raw(self) -> str:
         """Every byte but the container's greeting."""
-        text = self._output.read_bytes().decode()
+        text = self._text()
         return text if not text.startswith(_GREETING) else text.partition("\n")[2]
 
     def lines(self) -> list[str]:
-        return own(self._output.read_text())
+        return own(self._text())
+
+    def _text(self) -> str:
+        """The last character may not be whole yet."""
+        return self._output.read_bytes().decode(errors="replace")
 
     def until_raw(self, end: str) -> None:
         """Until what was printed ends so."""

@@ -148,7 +148,7 @@ class Running:
 
     def text(self) -> str:
         """What it has printed so far, errors too."""
-        return self._output.read_text()
+        return self._output.read_text(errors="replace")
 
     def until_it_says(self, text: str) -> None:
         def look() -> bool:

@@ -48,8 +48,9 @@ class Mortal:
     def start(self) -> None:
         """Returns at once."""
         with self._lock:
-            self._cloud.control("daemon_is", doing="starting")
+            # Before the books are told, so that no start is longer there than here.
             self._started_at = time.monotonic()
+            self._cloud.control("daemon_is", doing="starting")
             self._daemon.start()
 
     def kill(self) -> None:

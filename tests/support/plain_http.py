@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import ssl
 import urllib.error
@@ -9,11 +10,12 @@ import urllib.request
 from dataclasses import dataclass
 from typing import Any
 
-REQUEST_SECONDS = 10.0
+# As long as a loaded machine may need.
+REQUEST_SECONDS = 30.0
 
 
 class NoAnswer(Exception):
-    """Refused, reset or timed out."""
+    """Refused, reset, cut off or timed out."""
 
 
 @dataclass(frozen=True)
@@ -45,5 +47,5 @@ def ask(
     except urllib.error.HTTPError as error:
         with error:
             return Answer(error.code, error.read().decode())
-    except OSError as error:
+    except (OSError, http.client.HTTPException) as error:
         raise NoAnswer(f"{method} {url}: {error}") from error

@@ -18,9 +18,11 @@ GROUP = {
     "name": "web-abc",
     "container": {
         "image": "nginx",
+        "command": ["serve", "--token=hidden"],
         "environment_variables": {"TOKEN": "hidden", "SALAD_VK_OWNER": "the record"},
         "logging": {"tcp": {"host": "hidden", "port": 1}},
     },
+    "liveness_probe": {"exec": {"command": ["check", "hidden"]}},
 }
 REQUEST = {
     "name": "web-abc",

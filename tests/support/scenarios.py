@@ -17,9 +17,9 @@ from tests.support.cluster import Cluster, Object
 from tests.support.daemon_process import DaemonProcess
 from tests.support.waiting import wait_until
 
-START_SECONDS = 60.0
+START_SECONDS = 120.0
 # Gone is believed when it was said twice, 5 s apart.
-END_SECONDS = 60.0
+END_SECONDS = 120.0
 ASK_AGAIN_SECONDS = 0.1
 
 

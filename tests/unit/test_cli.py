@@ -156,7 +156,7 @@ def send(number: signal.Signals) -> None:
 def test_the_first_signal_asks_for_an_ordered_stop(monkeypatch: pytest.MonkeyPatch, configured: None) -> None:
     def run(settings: config.Config, stop: threading.Event) -> int:
         send(signal.SIGTERM)
-        return 0 if stop.wait(10) else 9
+        return 0 if stop.wait(60) else 9
 
     install_app(monkeypatch, run)
     assert cli.main([]) == 0
@@ -173,10 +173,10 @@ def test_the_second_signal_ends_the_process_with_code_1(second: signal.Signals) 
 
     with StopSignals(exit_at_once) as stop:
         send(signal.SIGINT)
-        assert stop.wait(10)
+        assert stop.wait(60)
         assert exits == []
         send(second)
-        assert ended.wait(10)
+        assert ended.wait(60)
     assert exits == [1]
 
 

@@ -62,7 +62,7 @@ def test_a_hanging_thread_is_named_after_its_bound(name: str, fake_clock: FakeCl
     group.add(loop)
     group.start()
     try:
-        wait_until(hanging.is_set, timeout=10.0, what="the step to begin")
+        wait_until(hanging.is_set, timeout=60.0, what="the step to begin")
         fake_clock.advance(loop.bound_seconds - 1.0)
         assert group.stale(fake_clock.monotonic()) == []
         fake_clock.advance(2.0)

@@ -71,6 +71,13 @@ def test_every_file_that_is_mentioned_exists() -> None:
         assert (ROOT / path).exists(), path
 
 
+def test_every_link_within_leads_to_a_heading() -> None:
+    headings = re.findall(r"^#+ (.*)$", TEXT, re.MULTILINE)
+    anchors = {re.sub(r"[^a-z0-9 -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+    links = set(re.findall(r"\]\(#([^)]*)\)", TEXT))
+    assert links and links <= anchors
+
+
 def test_every_yaml_block_can_be_read() -> None:
     documents: list[Any] = [yaml.safe_load(block) for block in blocks("yaml")]
     assert len(documents) >= 3

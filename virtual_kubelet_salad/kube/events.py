@@ -107,6 +107,7 @@ class EventRecorder:
         self._last_name_nanoseconds = 0
         self._pause_seconds = 0.0
         self._not_before = clock.monotonic()
+        # Never over: what is posted elsewhere does not end the refusals of a namespace that is going away.
         self._refusals = Trouble(clock, log, "event refused")
 
     def event(self, regarding: Mapping[str, Any], type: str, reason: str, message: str) -> None:
@@ -171,7 +172,6 @@ class EventRecorder:
             try:
                 self._post(*taken)
                 self._posted_count += 1
-                self._refusals.over()
             except errors.CouldNotAsk as error:
                 self._put_back(*taken)
                 return self._begin_pause(error)

@@ -5,7 +5,7 @@ While our finalizer is on the pod its object cannot disappear, so nothing here n
 
 from __future__ import annotations
 
-from virtual_kubelet_salad.errors import CouldNotAsk, NoBudget, NotFound
+from virtual_kubelet_salad.errors import CouldNotAsk, NoBudget, NotFound, NotLeader
 from virtual_kubelet_salad.kubelet import pods, status
 from virtual_kubelet_salad.kubelet.memory import Memory
 from virtual_kubelet_salad.kubelet.provider import Notice, Pod
@@ -42,13 +42,13 @@ class Ending:
         """
         if len(names) == 1 and pods.was_seen(pod):
             memory.is_settled = True  # also when it was another process that created it
-        for name in names:
-            if memory.seconds_until_absent(name, self._on.create_settle_seconds) > 0.0:
-                return self._clear_or_say_why_not(pod, name, memory)
-        for name in names:
-            doubt = self._doubt(name, memory)
-            if doubt is not None:
-                return doubt
+        try:
+            remaining = self._clear_all(pod, names, memory)
+        except CouldNotAsk as error:
+            self._say_why_not(pod, error)
+            raise
+        if remaining is not None:
+            return remaining
         if not pods.is_terminating(pod):
             return self._release(pod, "finished", memory)
         ended = self._on.statuses.ended(pod, self._on.clock.now())
@@ -60,6 +60,23 @@ class Ending:
             return self.remove(pod, memory)
         return self._release(pod, "deleted", memory)
 
+    def _clear_all(self, pod: Pod, names: list[str], memory: Memory) -> Result | None:
+        """What is still to be done before all of them count as gone; None: nothing."""
+        for name in names:
+            if memory.seconds_until_absent(name, self._on.create_settle_seconds) > 0.0:
+                is_first = name not in memory.deleted_at
+                cleared = self._clear(name, memory)
+                runs = "running" in (pods.container_status(pod).get("state") or {})
+                if is_first and runs and pods.is_terminating(pod):
+                    text = f"Stopping container {pods.container(pod).get('name', '')}"
+                    self._on.tell(pod, Notice("Normal", "Killing", text))
+                return cleared
+        for name in names:
+            doubt = self._doubt(name, memory)
+            if doubt is not None:
+                return doubt
+        return None
+
     def _doubt(self, name: str, memory: Memory) -> Result | None:
         """What is still to be done before an absence counts: a list must lie between its first answer and its last. A
         cloud that has lost its way, or refuses us, says of everything that it does not exist, and lists nothing.
@@ -69,6 +86,9 @@ class Ending:
             return None
         snapshot = self._on.provider.snapshot()
         if snapshot is None or snapshot.taken_at <= first:
+            reachability = self._on.provider.reachability()
+            if not reachability.is_reachable:
+                raise CouldNotAsk(reachability.message, retry_after=ASK_AGAIN_SECONDS)
             return Result("waiting", f"{name} is gone, but no list is newer than that", NEWER_LIST_SECONDS)
         if snapshot.taken_at >= latest and self._on.provider.exists(name, confirms=True) is not False:
             memory.absences.pop(name)
@@ -76,21 +96,12 @@ class Ending:
         memory.proven[name] = first
         return None
 
-    def _clear_or_say_why_not(self, pod: Pod, name: str, memory: Memory) -> Result:
+    def _say_why_not(self, pod: Pod, error: CouldNotAsk) -> None:
         """A pod that stays Terminating because the cloud cannot be asked says so; a want of budget is no news."""
-        is_first = name not in memory.deleted_at
-        try:
-            cleared = self._clear(name, memory)
-        except CouldNotAsk as error:
-            if not isinstance(error, NoBudget):
-                noun = self._on.provider.identity.workload_noun
-                text = f"the pod waits until its {noun} is confirmed gone; not possible now: {error}"
-                self._on.tell(pod, Notice("Warning", "DeletionWaits", text))
-            raise
-        runs = "running" in (pods.container_status(pod).get("state") or {})
-        if is_first and runs and pods.is_terminating(pod):
-            self._on.tell(pod, Notice("Normal", "Killing", f"Stopping container {pods.container(pod).get('name', '')}"))
-        return cleared
+        if not isinstance(error, (NoBudget, NotLeader)):
+            noun = self._on.provider.identity.workload_noun
+            text = f"the pod waits until its {noun} is confirmed gone; not possible now: {error}"
+            self._on.tell(pod, Notice("Warning", "DeletionWaits", text))
 
     def _clear(self, name: str, memory: Memory) -> Result:
         """Deletes a workload of our own, or asks whether it is gone."""

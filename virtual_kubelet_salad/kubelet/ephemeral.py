@@ -14,7 +14,7 @@ from virtual_kubelet_salad.kubelet import pods
 from virtual_kubelet_salad.kubelet.provider import Notice, Pod
 from virtual_kubelet_salad.kubelet.refusals import REFUSED_REASON
 
-_WHY = "nothing can be added to a pod that is there already, which has only one container here"
+_WHY = "a pod has only one container here, and none can be added to it"
 
 
 def statuses(pod: Pod, now: datetime.datetime) -> list[dict[str, Any]]:

@@ -3,7 +3,8 @@
 A workload is an orphan when its owner record names this cluster and node, its name is the one computed from that
 record, two successful lists at least 30 s apart show it, the (fresh) pod cache does not know the UID, and a live GET of
 the pod says that it is gone or another. A left-over of an earlier attempt of a known pod is deleted on two sightings
-alike. Nothing else is ever deleted here. Runs on its own thread.
+alike, and that of a pod that is over and from which somebody has taken our finalizer. Nothing else is ever deleted
+here. Runs on its own thread.
 """
 
 from __future__ import annotations

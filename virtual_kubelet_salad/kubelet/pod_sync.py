@@ -78,7 +78,7 @@ class PodSync:
         try:
             workload = self._on.provider.observe(claim.name, remembered)
         except CouldNotAsk as error:
-            if not pods.was_seen(pod):
+            if not (memory.was_seen or pods.was_seen(pod)):
                 self._starting.tell_of_trouble(pod, error, memory)
             raise
         if workload is None:

@@ -56,7 +56,8 @@ class Services:
         """One PATCH of `pods/status`; its answer is shown by the cache until the informer has caught up.
 
         It carries the version of the pod that it was computed from, so one that was computed from an old view (a watch
-        can be dead for a minute) is refused instead of taking a phase or a claim back.
+        can be dead for a minute) is refused instead of taking a phase or a claim back. Every status says what becomes
+        of ephemeral containers, so here is where the Events about new ones are told.
         """
         version = pods.metadata(pod).get("resourceVersion", "")
         guarded = {**patch, "metadata": {**patch.get("metadata", {}), "resourceVersion": version}}

@@ -85,11 +85,14 @@ class Starting:
         if self._on.placement.is_elsewhere():
             return Result("could_not_ask", "its workload may lie elsewhere", MISPLACED_SECONDS)
         attempt = self._on.claims.newest_attempt(pod)
+        if attempt is None and self._on.provider.snapshot() is None:
+            return Result("waiting", "it has run, and nothing has been listed yet", NEWER_LIST_SECONDS)
         if attempt is not None:
             name = self._on.claims.name(pod, attempt)
             memory.names.add(name)
             found = self._on.provider.exists(name)
-            if self._on.claims.is_own(found, pod, attempt):
+            # Its computed name is proof enough where nobody's record is in it.
+            if found is True or self._on.claims.is_own(found, pod, attempt):
                 self._on.patch(pod, {"metadata": self._on.claims.metadata_patch(pod, attempt)})
                 memory.attempt = attempt
                 memory.saw()

@@ -247,7 +247,7 @@ class Writer:
                 {
                     "exitCode": exit_code,
                     "reason": REASON_UNKNOWN,
-                    "message": "the container could not be located when the pod ended",
+                    "message": "nobody saw the container end, so its exit code is not known",
                     "startedAt": started,
                     "finishedAt": pods.format_time(now),
                     "containerID": before.get("containerID"),

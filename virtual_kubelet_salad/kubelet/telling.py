@@ -30,7 +30,7 @@ def changes(pod: Pod, workload: Workload, identity: Identity) -> list[Notice]:
         told.append(Notice("Normal", "Started", f"Started container {container}"))
     if _is_new(pod, workload, identity.address_annotation):
         address = workload.annotations[identity.address_annotation]
-        told.append(Notice("Normal", "AddressAssigned", f"the gateway's host name is {address}"))
+        told.append(Notice("Normal", "AddressAssigned", f"The gateway's host name is {address}"))
     if workload.reason == "StartError" and before != "StartError":
         told.append(Notice("Warning", "StartError", workload.message))
     return told

@@ -31,10 +31,12 @@ ROUTES = (
 )  # fmt: skip
 OTHER_ROUTE = "other"
 
+_NO_WAY_IN = "its cloud's API offers no way into a running container; the cloud's portal has a terminal"
 _NOT_POSSIBLE = {
-    "exec": "kubectl exec and cp are not possible on this node: its cloud offers no way into a running container",
-    "attach": "kubectl attach is not possible on this node: its cloud offers no way into a running container",
-    "portForward": "kubectl port-forward is not possible on this node: the only way in is its cloud's gateway",
+    "exec": f"kubectl exec and cp are not possible on this node: {_NO_WAY_IN}",
+    "attach": f"kubectl attach is not possible on this node: {_NO_WAY_IN}",
+    "portForward": "kubectl port-forward is not possible on this node: the only way in is its cloud's gateway, which "
+    "annotations of the pod open",
 }
 
 Summary = Callable[[Sequence[Measured], NodeUsage | None], dict[str, Any]]
@@ -104,7 +106,7 @@ class KubeletApp:
         match steps:
             case ["containerLogs", namespace, pod, container]:
                 return self._logs.answer(namespace, pod, container, environ["QUERY_STRING"], client, start_response)
-            # Prometheus asks every node for the last three, and takes a 404 for a kubelet that is down.
+            # Prometheus asks every node for `/metrics` and what is below it; a 404 is a kubelet that is down to it.
             case ["metrics", "resource"]:
                 return _exposed(start_response, resource_metrics.exposition(*self._measurements.read()))
             case ["metrics"]:

@@ -88,9 +88,8 @@ class RequestClass(enum.Enum):
 
 @dataclasses.dataclass(frozen=True)
 class _Rule:
-    """The tokens that a class leaves in the bucket, and its own ceiling per minute (at most `at_once` together; None:
-
-    no ceiling).
+    """The tokens that a class leaves in the bucket, and its own ceiling per minute (at most `at_once` together); None:
+    no ceiling.
     """
 
     leaves_tokens: float

@@ -8,7 +8,7 @@ wait.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 
 from virtual_kubelet_salad.errors import Blocked, CouldNotAsk, NoBudget, Unauthorized
@@ -49,6 +49,7 @@ class Catalog:
         # Each is replaced as a whole by the loop's thread, so readers need no lock.
         self._quota: Quota | None = None
         self._classes: tuple[GpuClass, ...] | None = None
+        self._names: Mapping[str, str] = {}
         self._key_refusal = ""
         self._quota_due = self._classes_due = clock.monotonic()
         self._quota_trouble = Trouble(clock, log, "quota not read, the last one stays")
@@ -74,7 +75,7 @@ class Catalog:
 
     def name_of(self, class_id: str) -> str | None:
         """The name of a class; None when it is not known."""
-        return next((one.name.strip() for one in self._classes or () if one.id == class_id), None)
+        return self._names.get(class_id)
 
     def capacity(self) -> Capacity | None:
         """None before the quota was read for the first time."""
@@ -130,6 +131,7 @@ class Catalog:
         self._classes_trouble.over()
         if classes != self._classes:
             self._classes = classes
+            self._names = {one.id: one.name.strip() for one in classes}
             self.on_change()
         return CLASSES_SECONDS
 

@@ -50,6 +50,10 @@ _LIST_TIMEOUT = (5.0, 20.0)
 _WRITE_TIMEOUT = (5.0, 30.0)
 _LOGS_TIMEOUT = (5.0, 30.0)
 
+# The values of variables stand in commands too: in the container's, and in those of its probes.
+_SECRET_PARTS = ("command", "logging", "registry_authentication")
+_PROBES = ("liveness_probe", "readiness_probe", "startup_probe")
+
 _UNREADABLE = "SaladCloud answered with something that is no answer to the question"
 
 
@@ -303,11 +307,13 @@ class _CannotStart(Blocked):
 
 def sanitized(group: RawGroup) -> RawGroup:
     """The same group after its secret values were taken out; what stays of the environment is the owner record."""
+    for part in _PROBES:
+        group.pop(part, None)
     container = group.get("container")
     if isinstance(container, dict):
         variables = container.pop("environment_variables", None)
-        container.pop("logging", None)
-        container.pop("registry_authentication", None)
+        for part in _SECRET_PARTS:
+            container.pop(part, None)
         if isinstance(variables, dict) and SALAD_VK_OWNER in variables:
             container["environment_variables"] = {SALAD_VK_OWNER: variables[SALAD_VK_OWNER]}
     return group

@@ -73,6 +73,10 @@ def choose(wanted: Wish, sizes: Sizes, classes: Sequence[GpuClass], tell: list[N
     """
     candidates = [_named(name, classes) for name in wanted.names] if wanted.names else _unnamed(wanted, classes)
     candidates = list({candidate.id: candidate for candidate in candidates}.values())
+    if not wanted.names:
+        # What only costs too much comes first, as a higher price would make it fit.
+        without_cap = dataclasses.replace(wanted, cap_in_dollars_per_hour=None)
+        candidates.sort(key=lambda one: (_obstacle(one, without_cap, sizes) != "", _price(one, wanted)))
     left_out: list[str] = []
     fitting: list[GpuClass] = []
     for candidate in candidates:
@@ -85,10 +89,15 @@ def choose(wanted: Wish, sizes: Sizes, classes: Sequence[GpuClass], tell: list[N
         raise Blocked(
             "NoGpuClassFits", f"No GPU class fits: {_shortened(left_out) or 'SaladCloud offers none of that kind'}"
         )
-    fitting.sort(key=lambda one: (one.prices.get(wanted.priority, Decimal("Infinity")), title(one), one.id))
+    fitting.sort(key=lambda one: (_price(one, wanted), title(one), one.id))
     chosen = tuple(_agreeing(fitting, wanted, sizes, left_out)[:GREATEST_CLASS_COUNT])
     tell.append(Notice("Normal", "GpuClassesChosen", _description(chosen, wanted, left_out if wanted.names else [])))
     return chosen
+
+
+def _price(one: GpuClass, wanted: Wish) -> Decimal:
+    """Per hour; one that SaladCloud has not published is the highest."""
+    return one.prices.get(wanted.priority, Decimal("Infinity"))
 
 
 def _agreeing(fitting: Sequence[GpuClass], wanted: Wish, sizes: Sizes, left_out: list[str]) -> Sequence[GpuClass]:
@@ -172,7 +181,7 @@ def _obstacle(candidate: GpuClass, wanted: Wish, sizes: Sizes) -> str:
         return (
             "its VRAM is unknown"
             if vram is None
-            else f"it has {_plain(vram)} GiB of VRAM, {_plain(wanted.least_vram_in_gib)} wanted"
+            else f"it has {_plain(vram)} GB of VRAM, {_plain(wanted.least_vram_in_gib)} wanted"
         )
     if candidate.max_vcpu is not None and sizes.cpu_in_cores > candidate.max_vcpu:
         return f"it has at most {candidate.max_vcpu} cores, {sizes.cpu_in_cores} wanted"
@@ -189,7 +198,7 @@ def _obstacle(candidate: GpuClass, wanted: Wish, sizes: Sizes) -> str:
 
 def _description(chosen: Sequence[GpuClass], wanted: Wish, left_out: Sequence[str]) -> str:
     known = [one.prices[wanted.priority] for one in chosen if wanted.priority in one.prices]
-    text = f"Runs on any of: {_shortened([title(one) for one in chosen])}"
+    text = f"Runs on {'any of: ' if len(chosen) > 1 else ''}{_shortened([title(one) for one in chosen])}"
     if known:
         text += f"; {prices.in_words(known, wanted.priority)}"
     return text + (f". Left out: {_shortened(left_out)}" if left_out else "")

@@ -142,7 +142,7 @@ class Observing:
         track.is_doubted = False
         group = self._cache.get(name)
         if group is None:
-            raise CouldNotAsk("SaladCloud shows a container group that cannot be understood")
+            raise CouldNotAsk("SaladCloud shows a container group that a newer list of it does not show")
         return group
 
     def _workload_of_missing(self, name: str, track: _Track) -> Workload | None:

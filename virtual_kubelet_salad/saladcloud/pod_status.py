@@ -139,9 +139,9 @@ def _why_waiting(facts: Facts, has_run: bool, surroundings: Surroundings) -> _Wh
         if facts.now - starting.update_time > ENDLESS_CREATION:
             text = "The machine is still creating the container, which is too long; its command may be invalid"
             return _Why("StartError", text, starting.update_time)
-        return _Why("ContainerCreating", "The machine creates the container", starting.update_time)
+        return _Why("ContainerCreating", "The machine creates the container; it starts next", starting.update_time)
     if group.creating_count > 0 or (group.running_count > 0 and starting is None):
-        return _Why("ContainerCreating", "The machine creates the container", is_vague=True)
+        return _Why("ContainerCreating", "The machine creates the container; it starts next", is_vague=True)
     wanted = f"machine with {_wanted(group, surroundings)}; it downloads the image next"
     if has_run:
         return _Why("Reallocating", f"SaladCloud looks for another {wanted}")

@@ -64,6 +64,10 @@ def fitted_window(failure_threshold: int, period_seconds: int) -> tuple[int, int
     return min(candidates, key=lambda pair: (pair[0] * pair[1], abs(pair[0] - failure_threshold)))
 
 
+def _in_words(failures: int, period: int, successes: int) -> str:
+    return f"failureThreshold {failures}, periodSeconds {period}, successThreshold {successes}"
+
+
 def _timing(kind: str, probe: Mapping[str, Any], tell: list[Notice]) -> dict[str, int]:
     # Kubernetes' defaults; it reads an unset number as 0.
     failures = probe.get("failureThreshold") or 3
@@ -90,8 +94,8 @@ def _timing(kind: str, probe: Mapping[str, Any], tell: list[Notice]) -> dict[str
             Notice(
                 "Normal",
                 "ProbeAdjusted",
-                f"The {kind} is outside SaladCloud's ranges: {failures} failures × {period} s, {successes} "
-                f"successes became {fitted_failures} failures × {fitted_period} s, {fitted_successes} successes",
+                f"The {kind} is outside SaladCloud's ranges: {_in_words(failures, period, successes)} became "
+                f"{_in_words(fitted_failures, fitted_period, fitted_successes)}",
             )
         )
     return {

@@ -44,6 +44,7 @@ from virtual_kubelet_salad.saladcloud.groups import GroupCache
 from virtual_kubelet_salad.saladcloud.models import Group
 from virtual_kubelet_salad.saladcloud.observing import Observing
 from virtual_kubelet_salad.saladcloud.output_tail import OutputTail
+from virtual_kubelet_salad.saladcloud.owner import owner_of
 from virtual_kubelet_salad.saladcloud.poller import Poller
 from virtual_kubelet_salad.saladcloud.reachability import KEY_REFUSED, Watch
 from virtual_kubelet_salad.saladcloud.room import Room
@@ -257,8 +258,8 @@ class SaladCloudProvider:
             self._cache.put_gone(name, begun)
             return False
         self._cache.put(raw, begun)
-        group = self._cache.get(name)
-        return group.owner if group is not None and group.owner is not None else True
+        # Not from the cache: a newer list that does not show it yet may have taken it out again.
+        return owner_of(raw) or True
 
     def refresh(self) -> Snapshot:
         """A live list, for who runs no loops. Raises `CouldNotAsk`."""

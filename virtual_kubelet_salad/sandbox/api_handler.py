@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 from virtual_kubelet_salad.sandbox.api_errors import ApiError, Json, bad_request
 from virtual_kubelet_salad.sandbox.api_faults import Fault, Faults, fault_from_json
+from virtual_kubelet_salad.sandbox.api_node_proxy import is_for_a_kubelet, relay
 from virtual_kubelet_salad.sandbox.api_resources import parse_path
 from virtual_kubelet_salad.sandbox.api_tables import as_table
 from virtual_kubelet_salad.sandbox.api_watch import WatchHost, encode_event, error_event, run_watch
@@ -105,6 +106,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         try:
             if is_watch:
                 self._watch(url.path, query, fault)
+            elif is_for_a_kubelet(url.path):
+                self._pass_on(url.path, query)
             else:
                 self._serve(url.path, query, raw, fault)
         except ApiError as error:
@@ -152,6 +155,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if self.command == "GET" and status == 200 and self._wants_table():
             answer = self._table(path, query, answer)
         self._send_json(status, answer)
+
+    def _pass_on(self, path: str, query: Mapping[str, str]) -> None:
+        def get(wanted: str) -> tuple[int, Json]:
+            return self.face.serve("GET", wanted, {}, None, None)
+
+        self.close_connection = True
+        relay(self.command, path, query, get, self.connection)
 
     def _wants_table(self) -> bool:
         return "as=Table" in self.headers.get("Accept", "")

@@ -24,7 +24,7 @@ from virtual_kubelet_salad.sandbox.pki import CertificateAuthority, KeyPair, wri
 from virtual_kubelet_salad.sandbox.ports import free_ports
 from virtual_kubelet_salad.sandbox.processes import ChildProcess
 
-READY_SECONDS = 90  # seen: 2.5 s on an idle machine with two cores
+READY_SECONDS = 180  # seen: 2.5 s on an idle machine with two cores
 _ASK_SECONDS = 0.1  # between two looks whether a part is ready
 # A stopping API server waits up to a minute for watches that nobody ends; new requests are refused at once. Then it is
 # killed: its state is etcd's.

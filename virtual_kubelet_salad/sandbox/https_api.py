@@ -6,6 +6,7 @@ from any thread.
 
 from __future__ import annotations
 
+import http.client
 import json
 import pathlib
 import ssl
@@ -20,7 +21,7 @@ JSON = "application/json"
 
 
 class CouldNotReach(Exception):
-    """No answer: refused, reset, timed out, or not TLS."""
+    """No whole answer: refused, reset, cut off, timed out, or not TLS."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ class HttpsApi:
         except urllib.error.HTTPError as error:
             with error:
                 return RawAnswer(error.code, _decoded(error.read()))
-        except OSError as error:
+        except (OSError, http.client.HTTPException) as error:
             raise CouldNotReach(f"{method} {path}: {error}") from error
 
 

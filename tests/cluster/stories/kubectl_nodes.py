@@ -84,8 +84,8 @@ def cordon_drain_and_uncordon(world: KubectlWorld) -> None:
     assert [_owner(pod) for pod in world.pods() if pod["spec"].get("nodeName")] == ["DaemonSet"]
 
     # The daemon has put its own taint back beside those of others.
-    world.until(lambda: OWN_TAINT in _taints(world), "the node's own taint", SECONDS)
-    assert {CORDONED, FOREIGN_TAINT, OWN_TAINT} <= _taints(world)
+    every = {CORDONED, FOREIGN_TAINT, OWN_TAINT}
+    world.until(lambda: every <= _taints(world), "the node's own taint beside the others", SECONDS)
     node = world.cluster.node(world.node)
     assert node is not None and node["spec"]["unschedulable"] is True
     # The Deployment's two and the late one wait for a node.

@@ -12,7 +12,7 @@ from tests.support.kubectl_world import SECONDS, TIMEOUT, KubectlWorld
 IMAGE_2 = "registry.example/server:2"
 IMAGE_3 = "registry.example/server:3"
 TOOLS = "registry.example/tools:1"
-NO_WAY_IN = "its cloud offers no way into a running container"
+NO_WAY_IN = "its cloud's API offers no way into a running container; the cloud's portal has a terminal"
 ONLY_ONE = "only one container here"
 
 

@@ -24,11 +24,16 @@ USAGE_PERIOD_SECONDS = 2.0
 def pods_of_the_node_are_listed(world: KubectlWorld) -> None:
     world.create_pod(manifests.pod("web"))
     pod = world.until_ready("web", SECONDS)
-    listed = json.loads(world.proxied("pods"))
-    assert (listed["kind"], listed["apiVersion"]) == ("PodList", "v1")
-    assert {each["spec"]["nodeName"] for each in listed["items"]} == {world.node}
-    (found,) = [each for each in listed["items"] if each["metadata"]["uid"] == pod["metadata"]["uid"]]
-    assert found["status"]["phase"] == "Running"
+
+    def is_listed() -> bool:
+        listed = json.loads(world.proxied("pods"))
+        assert (listed["kind"], listed["apiVersion"]) == ("PodList", "v1")
+        assert {each["spec"]["nodeName"] for each in listed["items"]} == {world.node}
+        found = [each for each in listed["items"] if each["metadata"]["uid"] == pod["metadata"]["uid"]]
+        assert [each["status"]["phase"] for each in found] == ["Running"]
+        return True
+
+    world.until(is_listed, "the pod to be listed", SECONDS)
     _delete(world, "web")
 
 
@@ -43,12 +48,12 @@ def usage_is_told_in_two_forms(world: KubectlWorld) -> None:
         assert summary["node"]["nodeName"] == world.node
         found: list[dict[str, Any]] = [each for each in summary["pods"] if each["podRef"]["uid"] == uid]
         assert len(found) == 1, summary
+        assert found[0]["containers"][0]["memory"]["workingSetBytes"] > 0, summary
         return found[0]
 
     told = world.until(is_summed_up, "the pod in the summary", SECONDS)
     assert told["podRef"] == {"name": name, "namespace": world.namespace, "uid": uid}
     assert [container["name"] for container in told["containers"]] == ["main"]
-    assert told["containers"][0]["memory"]["workingSetBytes"] > 0
 
     def is_exposed() -> bool:
         samples = [

@@ -65,13 +65,13 @@ def test_stop_returns_in_time_also_when_its_thread_cannot_be_interrupted(
     scheme: str, listener: Callable[[], AbstractContextManager[int]]
 ) -> None:
     with listener() as port:
-        followed = Followed(f"{scheme}://127.0.0.1:{port}", timing=Timing(list_read_timeout=2.0))
+        followed = Followed(f"{scheme}://127.0.0.1:{port}", timing=Timing(list_read_timeout=5.0))
         followed.informer.start()
         threading.Event().wait(0.2)
         started = CLOCK.monotonic()
         assert not followed.informer.stop(timeout=1.0)
         assert CLOCK.monotonic() - started < STOP_TIMEOUT_SECONDS
-        wait_until(lambda: not threads_of_informers(), timeout=4.0, what="the connect timeout")
+        wait_until(lambda: not threads_of_informers(), timeout=SOON_SECONDS, what="the connect timeout")
 
 
 def test_nothing_reaches_the_cache_after_stop(api: FaultyApi) -> None:

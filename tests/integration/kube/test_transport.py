@@ -32,7 +32,7 @@ def test_a_request_goes_out_as_it_is(api: FaultyApi, transport: OfficialTranspor
     body: dict[str, object] = {"a": None, "b": [], "c": "2026-01-01T00:00:00.000000Z", "d": {"é": 1.5}}
     query = {"fieldSelector": "spec.nodeName=a&b", "watch": "x y"}
     api.answers["PATCH", PATH] = Scripted(200, {"kind": "Pod"}, {"Content-Type": "application/json", "X-Some": "y"})
-    answer = transport.request("PATCH", PATH, query=query, body=body, content_type=STRATEGIC, timeout=5.0)
+    answer = transport.request("PATCH", PATH, query=query, body=body, content_type=STRATEGIC, timeout=60.0)
     assert (answer.status, answer.body, answer.headers["x-some"]) == (200, {"kind": "Pod"}, "y")
     seen = api.requests[0]
     assert json.loads(seen.body) == body
@@ -44,13 +44,13 @@ def test_a_request_goes_out_as_it_is(api: FaultyApi, transport: OfficialTranspor
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE"])
 def test_other_bodies_are_plain_json(api: FaultyApi, transport: OfficialTransport, method: str) -> None:
-    transport.request(method, PATH, body={"x": None}, timeout=5.0)
+    transport.request(method, PATH, body={"x": None}, timeout=60.0)
     assert api.requests[0].headers["content-type"] == "application/json"
     assert json.loads(api.requests[0].body) == {"x": None}
 
 
 def test_quoted_names_stay_quoted(api: FaultyApi, transport: OfficialTransport) -> None:
-    transport.request("GET", "/api/v1/namespaces/ns/secrets/..%2F..%2Fx", timeout=5.0)
+    transport.request("GET", "/api/v1/namespaces/ns/secrets/..%2F..%2Fx", timeout=60.0)
     assert api.requests[0].path == "/api/v1/namespaces/ns/secrets/..%2F..%2Fx"
 
 
@@ -60,13 +60,13 @@ def test_what_is_no_json_object_is_no_body(
     api: FaultyApi, transport: OfficialTransport, body: str, status: int
 ) -> None:
     api.answers["GET", PATH] = Scripted(status, body)
-    answer = transport.request("GET", PATH, timeout=5.0)
+    answer = transport.request("GET", PATH, timeout=60.0)
     assert (answer.status, answer.body) == (status, None)
 
 
 def test_a_redirect_is_not_followed(api: FaultyApi, transport: OfficialTransport) -> None:
     api.answers["GET", PATH] = Scripted(302, {}, {"Location": f"{api.url}/elsewhere"})
-    assert transport.request("GET", PATH, timeout=5.0).status == 302
+    assert transport.request("GET", PATH, timeout=60.0).status == 302
     assert len(api.requests) == 1
 
 
@@ -74,20 +74,20 @@ def test_a_redirect_is_not_followed(api: FaultyApi, transport: OfficialTransport
 @pytest.mark.parametrize("status", [429, 503])
 def test_nothing_is_repeated_by_itself(api: FaultyApi, transport: OfficialTransport, method: str, status: int) -> None:
     api.answers[method, PATH] = Scripted(status, {}, {"Retry-After": "1"})
-    assert transport.request(method, PATH, timeout=5.0).status == status
+    assert transport.request(method, PATH, timeout=60.0).status == status
     assert len(api.requests) == 1
 
 
 def test_one_connection_serves_many_requests(api: FaultyApi, transport: OfficialTransport) -> None:
     for _ in range(5):
-        transport.request("GET", PATH, timeout=5.0)
+        transport.request("GET", PATH, timeout=60.0)
     assert len({seen.connection for seen in api.requests}) == 1
 
 
 def test_two_transports_share_no_connection(api: FaultyApi, transport: OfficialTransport) -> None:
     other = OfficialTransport(Configuration(host=api.url))
     for one in (transport, other, transport, other):
-        one.request("GET", PATH, timeout=5.0)
+        one.request("GET", PATH, timeout=60.0)
     other.close()
     connections = [seen.connection for seen in api.requests]
     assert connections[0] == connections[2] != connections[1] == connections[3]
@@ -136,8 +136,8 @@ def test_a_mute_server_costs_one_timeout(api: FaultyApi, transport: OfficialTran
     api.list_fault = faulty_api.mute
     clock = SystemClock()
     started = clock.monotonic()
-    _failure(transport, "GET", "/api/v1/pods", timeout=0.5)
-    assert 0.5 <= clock.monotonic() - started < 1.5
+    _failure(transport, "GET", "/api/v1/pods", timeout=3.0)
+    assert 3.0 <= clock.monotonic() - started < 6.0
 
 
 def test_plain_http_where_tls_is_spoken_is_no_crash(api: FaultyApi) -> None:
@@ -170,7 +170,7 @@ def test_after_a_401_the_token_file_is_read_again(api: FaultyApi, tmp_path: Path
     api.answers["GET", PATH] = Scripted(401)
     (tmp_path / "token").write_text("second")
     for _ in range(2):
-        transport.request("GET", PATH, timeout=5.0)
+        transport.request("GET", PATH, timeout=60.0)
     transport.close()
     assert [seen.headers["authorization"] for seen in api.requests] == ["Bearer first", "Bearer second"]
 
@@ -188,10 +188,10 @@ def test_an_interrupted_request_fails_at_once_and_the_next_one_works(
     while not api.requests:
         threading.Event().wait(0.01)
     transport.interrupt()
-    waiting.join(2.0)
+    waiting.join(20.0)
     assert not waiting.is_alive()
     assert len(failures) == 1
-    assert transport.request("GET", PATH, timeout=5.0).status == 200
+    assert transport.request("GET", PATH, timeout=60.0).status == 200
 
 
 def test_a_closed_transport_sends_nothing(api: FaultyApi, transport: OfficialTransport) -> None:

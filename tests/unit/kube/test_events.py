@@ -274,6 +274,20 @@ def test_refused_events_are_one_line_in_the_log_and_not_one_each(
     assert sum("event refused" in message for message in caplog.messages) == 1
 
 
+def test_refusals_among_successes_are_one_line_too(
+    recorder: EventRecorder, api: EventApi, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A namespace that is going away takes no Events, while those of the others are posted."""
+    caplog.set_level("INFO")
+    for number in range(0, 20, 2):
+        api.fail_before = [errors.Forbidden("the namespace is being terminated")]
+        recorder.event(pod(number), "Normal", "Killing", "x")
+        recorder.event(pod(number + 1), "Normal", "Started", "x")
+        post_all(recorder)
+    assert (recorder.dropped, recorder.posted) == (10, 10)
+    assert sum("event refused" in message for message in caplog.messages) == 1
+
+
 def test_a_new_event_wakes_the_loop_and_a_repetition_does_not(recorder: EventRecorder) -> None:
     wakes: list[int] = []
     recorder.wake = lambda: wakes.append(recorder.pending)

@@ -92,6 +92,26 @@ def test_a_deleted_pod_stays_while_the_cloud_cannot_be_asked(world: KubeletWorld
     assert world.provider.boxes == {}
 
 
+def test_a_deleted_pod_that_waits_for_a_list_says_so_while_the_cloud_cannot_be_asked(
+    world: KubeletWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its workload is gone already; that no list follows would otherwise be seen by nobody."""
+    world.run_pod()
+    with monkeypatch.context() as outage:
+        outage.setattr(world.provider, "snapshot", lambda: None)
+        world.delete_pod()
+        world.settle(30.0)
+        assert world.provider.boxes == {} and "DeletionWaits" not in world.event_reasons()
+        world.provider.reachable = False
+        world.settle(120.0)
+        (told,) = [event for event in world.events() if event["reason"] == "DeletionWaits"]
+        assert "said by the test" in told["message"] and told["count"] < 30
+        assert world.pod() is not None
+    world.provider.reachable = True
+    world.settle(30.0)
+    assert world.pod() is None
+
+
 def test_foreign_finalizers_keep_the_object_but_not_the_workload(world: KubeletWorld) -> None:
     world.create_pod(metadata={"finalizers": ["example.com/keep"]})
     world.settle()

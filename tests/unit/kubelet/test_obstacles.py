@@ -181,6 +181,19 @@ def test_a_stopped_pod_that_may_not_restart_says_when_it_fails(world: KubeletWor
     assert (world.status()["phase"], world.status()["reason"]) == ("Failed", "Stopped")
 
 
+def test_nobody_says_that_a_workload_cannot_be_created_when_it_has_been(world: KubeletWorld) -> None:
+    world.create_pod()
+
+    def fail(call: str, name: str, applied: bool) -> None:
+        if call == "observe":
+            raise CouldNotAsk("SaladCloud answered 503", retry_after=5.0)
+
+    world.provider.fail = fail
+    world.settle(60.0)
+    assert world.provider.count("create") == 1 and world.provider.count("observe") > 5
+    assert "CreationWaits" not in world.event_reasons()
+
+
 @pytest.mark.parametrize("seconds", [0.0, 60.0])
 def test_a_create_that_cannot_be_asked_for_is_told_when_that_goes_on(world: KubeletWorld, seconds: float) -> None:
     world.create_pod()

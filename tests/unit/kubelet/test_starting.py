@@ -118,6 +118,35 @@ def test_a_pod_that_another_kubelet_started_gets_no_workload(world: KubeletWorld
     assert world.provider.count("create") == 0
 
 
+def test_a_pod_that_has_run_waits_for_the_first_list_before_it_is_given_up(
+    world: KubeletWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its annotations may have been taken away together with the finalizer; then only a list tells of its group."""
+    world.run_pod()
+    name = world.box_name()
+    annotations = {IDENTITY.claim_annotation: None, IDENTITY.attempt_annotation: None}
+    finalizers = {"$deleteFromPrimitiveList/finalizers": [IDENTITY.finalizer]}
+    world.patch_pod({"metadata": {**finalizers, "annotations": annotations}})
+    world.start()
+    with monkeypatch.context() as unlisted:
+        unlisted.setattr(world.provider, "snapshot", lambda: None)
+        unlisted.setattr(world.provider, "newest_attempt", lambda uid: None)
+        world.settle(60.0)
+        assert world.status()["phase"] == "Running"
+    world.settle(60.0)
+    assert holds_finalizer(world.pod() or {})
+    assert (world.status()["phase"], list(world.provider.boxes)) == ("Running", [name])
+
+
+def test_a_running_pod_without_finalizer_keeps_the_workload_whose_record_is_gone(world: KubeletWorld) -> None:
+    world.run_pod()
+    world.provider.boxes[world.box_name()].owner = None
+    world.patch_pod({"metadata": {"$deleteFromPrimitiveList/finalizers": [IDENTITY.finalizer]}})
+    world.settle(60.0)
+    assert holds_finalizer(world.pod() or {})
+    assert world.status()["phase"] == "Running"
+
+
 def test_a_daemonset_pod_is_reported_ready_without_a_workload(world: KubeletWorld) -> None:
     owner = {"apiVersion": "apps/v1", "kind": "DaemonSet", "name": "d", "uid": "u", "controller": True}
     world.create_pod(metadata={"ownerReferences": [owner]})

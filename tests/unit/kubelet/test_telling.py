@@ -61,7 +61,7 @@ def test_a_start_is_told_step_by_step_and_each_step_once(world: KubeletWorld, re
         ("Normal", "Pulling", 'Pulling image "image:1"', 1),
         ("Normal", "Pulled", 'Successfully pulled image "image:1" in 3m12s', 1),
         ("Normal", "Started", "Started container main", 1),
-        ("Normal", "AddressAssigned", "the gateway's host name is web.example", 1),
+        ("Normal", "AddressAssigned", "The gateway's host name is web.example", 1),
     ]
 
 

@@ -339,7 +339,7 @@ def test_a_sleeper_is_woken(wake: str) -> None:
         queue.add_after("a", 0.01)
     else:
         queue.shut_down()
-    sleeper.join(10)
+    sleeper.join(60)
     assert not sleeper.is_alive()
 
 
@@ -373,10 +373,10 @@ def test_many_workers_process_everything_and_no_key_twice_at_once() -> None:
             queue.add(f"key-{number % 50}", urgent=number % 7 == 0)
         else:
             queue.add_after(f"key-{number % 50}", 0.001)
-    wait_until(lambda: queue.depth() == Depth(0, 0, 0, 0), timeout=20, what="an empty queue")
+    wait_until(lambda: queue.depth() == Depth(0, 0, 0, 0), timeout=60, what="an empty queue")
     queue.shut_down()
     for worker in workers:
-        worker.join(10)
+        worker.join(60)
     assert collisions == []
     assert len(handled) == 50
     assert not any(worker.is_alive() for worker in workers)

@@ -165,6 +165,20 @@ def test_a_named_class_beyond_the_cap_is_left_out_aloud_and_alone_it_blocks() ->
     assert obstacle.value.reason == "NoGpuClassFits"
 
 
+def test_when_nothing_fits_what_only_costs_too_much_is_named_first_the_cheapest_first() -> None:
+    with pytest.raises(Blocked) as obstacle:
+        chosen(ONE_GPU, (RTX_3060, RTX_4090, gpu_class("A100 (80 GB)", "0.2")), memory="24", price="0.01")
+    said = str(obstacle.value)
+    assert said.index("A100 (80 GB) (it costs $0.2 ") < said.index("RTX 4090 (24 GB) (it costs $0.30 ")
+    assert said.endswith("RTX 3060 (12 GB) (it has 12 GB of VRAM, 24 wanted)")
+
+
+def test_a_single_class_is_told_without_a_choice() -> None:
+    tell: list[Notice] = []
+    chosen(ONE_GPU, (RTX_4090,), tell=tell)
+    assert tell[0].message == "Runs on RTX 4090 (24 GB); $0.30 per hour at priority high"
+
+
 @pytest.mark.parametrize(
     ("requests", "obstacle"),
     [

@@ -126,7 +126,9 @@ def test_an_adjustment_is_told_with_both_forms_and_nothing_else_is() -> None:
     tell: list[Notice] = []
     sent({**TCP, "failureThreshold": 90, "successThreshold": 12}, "readinessProbe", tell)
     assert [notice.reason for notice in tell] == ["ProbeAdjusted"]
-    assert "90 failures × 10 s" in tell[0].message and "20 failures × 45 s, 10 successes" in tell[0].message
+    was, became = tell[0].message.split(" became ")
+    assert was.endswith("failureThreshold 90, periodSeconds 10, successThreshold 12")
+    assert became == "failureThreshold 20, periodSeconds 45, successThreshold 10"
     tell.clear()
     sent({**TCP, "failureThreshold": 20, "periodSeconds": 120}, tell=tell)
     assert tell == []
