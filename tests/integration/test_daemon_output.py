@@ -5,13 +5,11 @@ from __future__ import annotations
 import pathlib
 import shutil
 import subprocess
-import sys
 
 import pytest
 
 from tests.support import cluster as seen
-from tests.support import manifests
-from tests.support.cloud_process import REPOSITORY
+from tests.support import manifests, subcommand
 from tests.support.daemon_process import DaemonProcess
 from tests.support.scenarios import START_SECONDS, World
 from tests.support.waiting import wait_until
@@ -153,20 +151,7 @@ def test_a_daemon_without_saladcloud_is_ready_and_its_node_is_there(
     ids=["help", "version", "missing", "wrong values", "unknown flag"],
 )
 def test_the_key_is_not_repeated_by_the_command_line(flags: list[str], exit_code: int, tmp_path: pathlib.Path) -> None:
-    environment = {
-        "PATH": "/usr/bin:/bin",
-        "HOME": str(tmp_path),
-        "PYTHONPATH": str(REPOSITORY),
-        "SALAD_CLOUD_API_KEY": KEY_CANARY,
-    }
-    done = subprocess.run(
-        [sys.executable, "-m", "virtual_kubelet_salad", *flags],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=COMMAND_SECONDS,
-    )
-    assert done.returncode == exit_code, done
-    assert KEY_CANARY not in done.stdout + done.stderr
-    assert "Traceback" not in done.stderr
-    assert (done.stdout if exit_code == 0 else done.stderr).strip()
+    done = subcommand.run(tmp_path, *flags, timeout=COMMAND_SECONDS, api_key=KEY_CANARY)
+    assert done.code == exit_code, done
+    assert KEY_CANARY not in done.out + done.err
+    assert (done.out if exit_code == 0 else done.err).strip()

@@ -16,8 +16,6 @@ import pathlib
 import re
 import resource
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 
 import pytest
@@ -25,9 +23,8 @@ import yaml
 
 from tests.integration.conftest import QUICK_FLAGS
 from tests.support import cluster as seen
-from tests.support import pods_with_secrets
+from tests.support import pods_with_secrets, subcommand
 from tests.support.canaries import found
-from tests.support.cloud_process import REPOSITORY
 from tests.support.daemon_process import DaemonProcess
 from tests.support.pods_with_secrets import (
     ANNOTATED,
@@ -252,24 +249,12 @@ def _use_the_command_line(stage: Stage) -> None:
         render = ["render", "-f", str(manifests), "-o", output]
         commands[f"render {output}, Secrets of a file"] = ([*render, "--sources", str(sources)], 1)
         commands[f"render {output}, Secrets of a cluster"] = ([*render, *cluster], 1)
-    environment = {
-        "PATH": "/usr/bin:/bin",
-        "HOME": str(stage.daemon.log.parent),
-        "PYTHONPATH": str(REPOSITORY),
-        "SALAD_CLOUD_API_KEY": key,
-    }
     stage.cloud.control("fail_next", kind="echo", operation="list_gpu_classes")
     for name, (words, expected) in commands.items():
-        done = subprocess.run(
-            [sys.executable, "-m", "virtual_kubelet_salad", *words],
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=COMMAND_SECONDS,
-        )
-        assert expected in (done.returncode, None) and "Traceback" not in done.stderr, (name, done)
-        assert "web" in done.stdout or not name.startswith("render"), (name, done)
-        stage.places[f"output of {name}"] = done.stdout + done.stderr
+        done = subcommand.run(stage.daemon.log.parent, *words, timeout=COMMAND_SECONDS, api_key=key)
+        assert expected in (done.code, None), (name, done)
+        assert "web" in done.out or not name.startswith("render"), (name, done)
+        stage.places[f"output of {name}"] = done.out + done.err
 
 
 # -- where they may be, and where they are searched for

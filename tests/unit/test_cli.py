@@ -3,14 +3,13 @@ from __future__ import annotations
 import importlib
 import json
 import logging
-import os
 import re
 import signal
 import sys
 import threading
 import types
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 
@@ -22,17 +21,8 @@ KEY = "salad_cloud_user_4f1dXyZ"
 
 
 @pytest.fixture(autouse=True)
-def process_settings_are_restored(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    for name in [name for name in os.environ if name.startswith("SALAD_") or name == "KUBECONFIG"]:
-        monkeypatch.delenv(name)
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    logging.captureWarnings(False)
-    for name in logs.THIRD_PARTIES:
-        logging.getLogger(name).setLevel(logging.NOTSET)
+def own_process_settings(process_settings_are_restored: None) -> None:
+    """For every test here."""
 
 
 @pytest.fixture

@@ -2,25 +2,15 @@
 
 from __future__ import annotations
 
-import pathlib
-from typing import Any
-
 import pytest
-import yaml
 
+from tests.support.deploy_manifests import Object, container_of, load, pod_of
 from virtual_kubelet_salad import config_values
 from virtual_kubelet_salad.config_options import CLEANUP_OPTIONS
 from virtual_kubelet_salad.kube import leader
 
-MANIFESTS = pathlib.Path(__file__).parent.parent.parent / "deploy" / "manifests"
 NAME = "virtual-kubelet-salad-cleanup"
 OPTIONS = {option.flag: option for option in CLEANUP_OPTIONS}
-
-Object = dict[str, Any]
-
-
-def load(name: str) -> list[Object]:
-    return [document for document in yaml.safe_load_all((MANIFESTS / name).read_text()) if document is not None]
 
 
 @pytest.fixture
@@ -31,23 +21,19 @@ def job() -> Object:
 
 @pytest.fixture
 def pod(job: Object) -> Object:
-    spec: Object = job["spec"]["template"]["spec"]
-    return spec
+    return pod_of(job)
 
 
 @pytest.fixture
 def container(pod: Object) -> Object:
-    (only,) = pod["containers"]
-    assert isinstance(only, dict)
-    return only
+    return container_of(pod)
 
 
 @pytest.fixture
 def daemon() -> Object:
     """The Deployment's pod."""
     (deployment,) = load("deployment.yaml")
-    spec: Object = deployment["spec"]["template"]["spec"]
-    return spec
+    return pod_of(deployment)
 
 
 def flags_of(container: Object) -> dict[str, str]:

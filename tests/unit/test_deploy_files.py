@@ -8,25 +8,17 @@ import re
 import shutil
 import subprocess
 import sys
-from typing import Any
 
 import pytest
-import yaml
 
 import virtual_kubelet_salad
+from tests.support.deploy_manifests import MANIFESTS, Object, container_of, load, pod_of
 from virtual_kubelet_salad import config_values
 from virtual_kubelet_salad.config_options import DAEMON_OPTIONS
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
-MANIFESTS = ROOT / "deploy" / "manifests"
 NAME = "virtual-kubelet-salad"
 OPTIONS = {option.flag: option for option in DAEMON_OPTIONS}
-
-Object = dict[str, Any]
-
-
-def load(name: str) -> list[Object]:
-    return [document for document in yaml.safe_load_all((MANIFESTS / name).read_text()) if document is not None]
 
 
 @pytest.fixture
@@ -37,15 +29,12 @@ def deployment() -> Object:
 
 @pytest.fixture
 def pod(deployment: Object) -> Object:
-    spec: Object = deployment["spec"]["template"]["spec"]
-    return spec
+    return pod_of(deployment)
 
 
 @pytest.fixture
 def container(pod: Object) -> Object:
-    (only,) = pod["containers"]
-    assert isinstance(only, dict)
-    return only
+    return container_of(pod)
 
 
 def flags_of(container: Object) -> dict[str, str]:

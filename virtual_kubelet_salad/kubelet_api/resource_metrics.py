@@ -25,70 +25,81 @@ NANO = 1_000_000_000
 
 def exposition(found: Sequence[Measured], node: NodeUsage | None) -> bytes:
     """The text format of Prometheus, each sample with the time of its measurement."""
+    return as_text(_families(found, node))
+
+
+def as_text(families: Iterable[Metric]) -> bytes:
+    """These in the text format of Prometheus."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Resources(found, node))
+    registry.register(_Made(families))
     return generate_latest(registry)
 
 
-class _Resources(Collector):
-    def __init__(self, found: Sequence[Measured], node: NodeUsage | None) -> None:
-        self._found = found
-        self._node = node
+class _Made(Collector):
+    """Gives what was made before."""
+
+    def __init__(self, families: Iterable[Metric]) -> None:
+        self._families = families
 
     def describe(self) -> Iterable[Metric]:
         return ()
 
     def collect(self) -> Iterable[Metric]:
-        cpu = CounterMetricFamily(
-            "container_cpu_usage_seconds_total",
-            "[STABLE] Cumulative cpu time consumed by the container in core-seconds",
-            labels=_CONTAINER,
-        )
-        memory = GaugeMetricFamily(
-            "container_memory_working_set_bytes",
-            "[STABLE] Current working set of the container in bytes",
-            labels=_CONTAINER,
-        )
-        started = GaugeMetricFamily(
-            "container_start_time_seconds",
-            "[STABLE] Start time of the container since unix epoch in seconds",
-            labels=_CONTAINER,
-        )
-        pod_cpu = CounterMetricFamily(
-            "pod_cpu_usage_seconds_total",
-            "[STABLE] Cumulative cpu time consumed by the pod in core-seconds",
-            labels=_POD,
-        )
-        pod_memory = GaugeMetricFamily(
-            "pod_memory_working_set_bytes", "[STABLE] Current working set of the pod in bytes", labels=_POD
-        )
-        for each in self._found:
-            pod = (each.namespace, each.pod)
-            container = (each.container, *pod)
-            at = each.usage.measured_at.timestamp()
-            started.add_metric(container, each.started_at.timestamp())
-            if each.usage.cpu_seconds is not None:
-                cpu.add_metric(container, each.usage.cpu_seconds, timestamp=at)
-                pod_cpu.add_metric(pod, each.usage.cpu_seconds, timestamp=at)
-            if each.usage.memory_bytes is not None:
-                memory.add_metric(container, each.usage.memory_bytes, timestamp=at)
-                pod_memory.add_metric(pod, each.usage.memory_bytes, timestamp=at)
-        error = GaugeMetricFamily(
-            "resource_scrape_error", "[STABLE] 1 if there was an error while getting container metrics, 0 otherwise"
-        )
-        error.add_metric((), 0)
-        return (cpu, memory, started, *self._of_node(), pod_cpu, pod_memory, error)
+        return self._families
 
-    def _of_node(self) -> Iterable[Metric]:
-        cpu = CounterMetricFamily(
-            "node_cpu_usage_seconds_total", "[STABLE] Cumulative cpu time consumed by the node in core-seconds"
-        )
-        memory = GaugeMetricFamily("node_memory_working_set_bytes", "[STABLE] Current working set of the node in bytes")
-        if self._node is not None:
-            at = self._node.measured_at.timestamp()
-            cpu.add_metric((), self._node.cpu_seconds, timestamp=at)
-            memory.add_metric((), self._node.memory_bytes, timestamp=at)
-        return cpu, memory
+
+def _families(found: Sequence[Measured], node: NodeUsage | None) -> Iterable[Metric]:
+    cpu = CounterMetricFamily(
+        "container_cpu_usage_seconds_total",
+        "[STABLE] Cumulative cpu time consumed by the container in core-seconds",
+        labels=_CONTAINER,
+    )
+    memory = GaugeMetricFamily(
+        "container_memory_working_set_bytes",
+        "[STABLE] Current working set of the container in bytes",
+        labels=_CONTAINER,
+    )
+    started = GaugeMetricFamily(
+        "container_start_time_seconds",
+        "[STABLE] Start time of the container since unix epoch in seconds",
+        labels=_CONTAINER,
+    )
+    pod_cpu = CounterMetricFamily(
+        "pod_cpu_usage_seconds_total",
+        "[STABLE] Cumulative cpu time consumed by the pod in core-seconds",
+        labels=_POD,
+    )
+    pod_memory = GaugeMetricFamily(
+        "pod_memory_working_set_bytes", "[STABLE] Current working set of the pod in bytes", labels=_POD
+    )
+    for each in found:
+        pod = (each.namespace, each.pod)
+        container = (each.container, *pod)
+        at = each.usage.measured_at.timestamp()
+        started.add_metric(container, each.started_at.timestamp())
+        if each.usage.cpu_seconds is not None:
+            cpu.add_metric(container, each.usage.cpu_seconds, timestamp=at)
+            pod_cpu.add_metric(pod, each.usage.cpu_seconds, timestamp=at)
+        if each.usage.memory_bytes is not None:
+            memory.add_metric(container, each.usage.memory_bytes, timestamp=at)
+            pod_memory.add_metric(pod, each.usage.memory_bytes, timestamp=at)
+    error = GaugeMetricFamily(
+        "resource_scrape_error", "[STABLE] 1 if there was an error while getting container metrics, 0 otherwise"
+    )
+    error.add_metric((), 0)
+    return (cpu, memory, started, *_of_node(node), pod_cpu, pod_memory, error)
+
+
+def _of_node(node: NodeUsage | None) -> Iterable[Metric]:
+    cpu = CounterMetricFamily(
+        "node_cpu_usage_seconds_total", "[STABLE] Cumulative cpu time consumed by the node in core-seconds"
+    )
+    memory = GaugeMetricFamily("node_memory_working_set_bytes", "[STABLE] Current working set of the node in bytes")
+    if node is not None:
+        at = node.measured_at.timestamp()
+        cpu.add_metric((), node.cpu_seconds, timestamp=at)
+        memory.add_metric((), node.memory_bytes, timestamp=at)
+    return cpu, memory
 
 
 def summary(

@@ -23,11 +23,8 @@ def exit_codes_are_told(world: ClusterWorld) -> None:
     exits = {"ok": "0 after 1s", "error": "3 after 1s", "memory": "137 after 1s oom"}
     for name, script in exits.items():
         world.create_job(manifests.job(name, {"SIM_EXIT": script}))
-    for name, (code, reason) in expected.items():
-        _until_job(world, name, "Complete" if code == 0 else "Failed")
-        (pod,) = _pods_of(world, name)
-        ending = seen.container_state(pod, "terminated")
-        assert (ending["exitCode"], ending["reason"]) == (code, reason), ending
+    for name, ending in expected.items():
+        _check_ending(world, name, *ending)
     _clear(world)
 
 
@@ -42,11 +39,8 @@ def exit_codes_are_told_though_the_event_is_lost(world: ClusterWorld) -> None:
             "SIM_EXIT_EVENT": "none" if name == "nobody-knows" else "lost",
         }
         world.create_job(manifests.job(name, environment))
-    for name, (code, reason) in expected.items():
-        _until_job(world, name, "Complete" if code == 0 else "Failed")
-        (pod,) = _pods_of(world, name)
-        ending = seen.container_state(pod, "terminated")
-        assert (ending["exitCode"], ending["reason"]) == (code, reason), ending
+    for name, ending in expected.items():
+        _check_ending(world, name, *ending)
     _clear(world)
 
 
@@ -267,6 +261,14 @@ def _until_running(world: ClusterWorld, job: str, other_than: Object | None = No
 
     found: Object = world.until(look, f"a running pod of {job}", SECONDS)
     return found
+
+
+def _check_ending(world: ClusterWorld, name: str, code: int, reason: str) -> None:
+    """The Job ends as its exit code wants, and its only pod tells that code and reason."""
+    _until_job(world, name, "Complete" if code == 0 else "Failed")
+    (pod,) = _pods_of(world, name)
+    ending = seen.container_state(pod, "terminated")
+    assert (ending["exitCode"], ending["reason"]) == (code, reason), ending
 
 
 def _clear(world: ClusterWorld) -> None:
